@@ -1,0 +1,47 @@
+"""Who may open a page."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponseBase
+
+from crc.members.models import User
+
+P = ParamSpec("P")
+
+
+class MemberRequest(HttpRequest):
+    """A request whose user is signed in (for the type checker)."""
+
+    user: User  # type: ignore[assignment]
+
+
+View = Callable[Concatenate[MemberRequest, P], HttpResponseBase]
+
+
+def for_members(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """Signed-in users only; others are sent to log in and come back."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not isinstance(request.user, User):
+            return redirect_to_login(request.get_full_path())
+        return view(request, *args, **kwargs)  # type: ignore[arg-type]
+
+    return guarded
+
+
+def for_desk(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """The desk only. A member gets the same 404 as for a page that does not exist."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not isinstance(request.user, User):
+            return redirect_to_login(request.get_full_path())
+        if not request.user.is_desk:
+            raise Http404
+        return view(request, *args, **kwargs)  # type: ignore[arg-type]
+
+    return guarded

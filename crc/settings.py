@@ -1,0 +1,179 @@
+"""Every setting of the hub. What differs between ports comes from the environment.
+
+The embedded default (SQLite, embedded broker, one data folder) needs no variable at all.
+"""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from csp.constants import NONE, SELF
+
+from crc import broker, env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("CRC_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+
+# --- who and where -------------------------------------------------------------------------------
+HUB_NAME = env.text("CRC_HUB_NAME", "Port Cyber Resilience Hub")
+BASE_URL = env.text("CRC_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
+_HOST = urlsplit(BASE_URL).hostname or "127.0.0.1"
+SECURE = BASE_URL.startswith("https://")
+DEBUG = env.flag("CRC_DEBUG", default=False)
+SECRET_KEY = env.secret("CRC_SECRET_KEY") or env.secret_kept_in(DATA_DIR / "secrets" / "secret_key")
+ALLOWED_HOSTS = env.words("CRC_ALLOWED_HOSTS") or [_HOST, "127.0.0.1", "localhost", "[::1]"]
+CSRF_TRUSTED_ORIGINS = env.words("CRC_TRUSTED_ORIGINS") or [BASE_URL]
+TRUSTED_PROXIES = env.number("CRC_TRUSTED_PROXIES", 0)
+
+# --- state ---------------------------------------------------------------------------------------
+DATABASES = {"default": env.database("DATABASE_URL", default_file=DATA_DIR / "hub.sqlite3")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = env.secret("REDIS_URL") or broker.embedded_url(DATA_DIR)
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL,
+                      "OPTIONS": {"socket_connect_timeout": 1}}}
+
+# --- code ----------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "crc.members",
+    "sharing",
+    "alerts",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "django_htmx",
+    "csp",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django_permissions_policy.PermissionsPolicyMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "crc.members.middleware.ReaderTimeZone",
+]
+ROOT_URLCONF = "crc.urls"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "crc" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "crc.members.context.hub",
+            ],
+        },
+    },
+]
+FORM_RENDERER = "crc.formrender.HubFormRenderer"
+
+# --- people --------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "members.User"
+AUTHENTICATION_BACKENDS = ["crc.members.backends.ActiveMemberBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+     "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "crc.members.adapter.ClosedDoor"
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+SESSION_COOKIE_AGE = env.number("CRC_SESSION_HOURS", 12, at_least=1) * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+
+# --- language and time ---------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ja", "日本語")]
+LOCALE_PATHS = [BASE_DIR / "crc" / "locale"]
+USE_TZ = True
+TIME_ZONE = env.text("CRC_TIME_ZONE", "UTC")
+
+# --- the browser ---------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "crc" / "static"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
+PERMISSIONS_POLICY: dict[str, list[str]] = {
+    "camera": [], "geolocation": [], "microphone": [], "payment": [], "usb": [],
+}
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_SSL_REDIRECT = False  # the proxy's work; see docs/operating.md
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+# The form's largest honest answer is a pasted log (256 kB); this leaves room for its encoding.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# --- mail ----------------------------------------------------------------------------------------
+_smtp = urlsplit(env.secret("CRC_SMTP_URL") or "smtp://127.0.0.1:25")
+if _smtp.scheme not in {"smtp", "smtps", "smtp+starttls"}:
+    raise env.BadSetting("CRC_SMTP_URL must start with smtp://, smtp+starttls:// or smtps://")
+EMAIL_HOST = _smtp.hostname or "127.0.0.1"
+EMAIL_PORT = _smtp.port or {"smtp": 25, "smtp+starttls": 587, "smtps": 465}[_smtp.scheme]
+EMAIL_HOST_USER = unquote(_smtp.username or "")
+EMAIL_HOST_PASSWORD = unquote(_smtp.password or "")
+EMAIL_USE_SSL = _smtp.scheme == "smtps"
+EMAIL_USE_TLS = _smtp.scheme == "smtp+starttls"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("CRC_MAIL_FROM", f"warnings@{_HOST}")
+
+# --- work ----------------------------------------------------------------------------------------
+# Networks that members' webhooks may reach although they are not public (a port's own VPN).
+OUTBOUND_ALLOWED_NETWORKS = env.words("CRC_OUTBOUND_ALLOWED_NETWORKS")
+CORROBORATION_WINDOW_HOURS = env.number("CRC_CORROBORATION_WINDOW_HOURS", 72, at_least=1)
+CORROBORATION_KIND_WINDOW_HOURS = env.number("CRC_CORROBORATION_KIND_WINDOW_HOURS", 24, at_least=1)
+ANSWER_LINK_DAYS = env.number("CRC_ANSWER_LINK_DAYS", 14, at_least=1)
+SWEEP_SECONDS = env.number("CRC_SWEEP_SECONDS", 5, at_least=1)
+
+# --- log: ids and states, never a body (it may be AMBER) ------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("CRC_LOG_LEVEL", "INFO")},
+    "loggers": {"django.request": {"level": "ERROR"}},
+}

@@ -1,0 +1,164 @@
+"""The one door in: form, TAXII post and import all end here, in one transaction, with a receipt."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from crc.members import audit
+from crc.members.models import ApiKey, Organisation, User
+from sharing.models import Collection, Door, Report, Submission
+from sharing.signals import accepted
+from sharing.stix import compose, reading
+from sharing.stix.extract import Extraction, extract
+from sharing.stix.markings import Json, Tlp
+from sharing.stix.port import AttackKind
+from sharing.stix.report import IncidentReport, Reporter
+from sharing.store import Item, Outcome, Result, put
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of a submission; ``results`` has one entry per object sent, in order."""
+
+    submission: Submission
+    results: list[Result]
+
+    def count(self, outcome: Outcome) -> int:
+        """How many objects ended so."""
+        return sum(result.outcome is outcome for result in self.results)
+
+
+def accept(
+    objects: Sequence[Any],
+    *,
+    submission: Submission,
+    into: Iterable[Collection],
+    actor: User | ApiKey | str,
+    default_tlp: Tlp = Tlp.AMBER_STRICT,
+    report: Report | None = None,
+) -> Receipt:
+    """Check, store and place ``objects``; the receipt says what became of each.
+
+    ``submission`` and ``report`` come unsaved and are saved here with everything else, or not at
+    all. TLP:RED is stored but never placed: it must not reach a collection.
+    """
+    checked = [_check(obj, default_tlp) for obj in objects]
+    good = [item for item in checked if isinstance(item, Item)]
+    red = [item for item in good if item.facts.tlp is Tlp.RED]
+    with transaction.atomic():
+        submission.save(force_insert=True)
+        if report:
+            report.save(force_insert=True)
+        stored = {
+            **_by_identity(red, put(red, into=[], submission=submission)),
+            **_by_identity(
+                good, put([item for item in good if item.facts.tlp is not Tlp.RED],
+                          into=into, submission=submission), skip=red),
+        }
+        results = [
+            stored[id(item)] if isinstance(item, Item) else item for item in checked
+        ]
+        submission.receipt = [
+            [result.stix_id, result.version, result.outcome.value, result.reason]
+            for result in results
+        ]
+        submission.save(update_fields=["receipt"])
+        audit.record("submission.accepted", actor=actor, subject=submission.reference,
+                     door=submission.door, objects=len(results))
+        transaction.on_commit(lambda: _announce(submission))
+    return Receipt(submission, results)
+
+
+def _check(obj: Any, default_tlp: Tlp) -> Item | Result:
+    problems = reading.problems(obj)
+    if not problems:
+        return Item(obj, reading.facts(obj, default_tlp=default_tlp))
+    named = obj if isinstance(obj, dict) else {}
+    return Result(
+        str(named.get("id", ""))[:300], str(named.get("modified", ""))[:40], Outcome.REFUSED,
+        "; ".join(problem.message for problem in problems[:5]),
+    )
+
+
+def _by_identity(
+    items: Sequence[Item], results: Sequence[Result], skip: Sequence[Item] = ()
+) -> dict[int, Result]:
+    left_out = {id(item) for item in skip}
+    kept = [item for item in items if id(item) not in left_out]
+    return {id(item): result for item, result in zip(kept, results, strict=True)}
+
+
+def _announce(submission: Submission) -> None:
+    """Ring the doorbell. Nobody listening is no reason to fail: the row is the letter."""
+    for receiver, outcome in accepted.send_robust(Submission, submission_id=str(submission.pk)):
+        if isinstance(outcome, Exception):
+            log.warning("submission %s: %s did not hear of it: %s",
+                        submission.reference, receiver, type(outcome).__name__)
+
+
+def shelves_for(source: Organisation) -> list[Collection]:
+    """Where a member's own submissions are placed: its inbox, and the desk's collection."""
+    return list(
+        Collection.objects.filter(kind=Collection.Kind.INBOX, owner=source)
+        | Collection.objects.filter(kind=Collection.Kind.DESK)
+    )
+
+
+def accept_report(report: Report, *, submission: Submission, author: User) -> Receipt:
+    """A report from the form: composed into its private graph and taken in."""
+    report.submission, report.author = submission, author
+    graph = compose.private_graph(incident(report))
+    receipt = accept(graph, submission=submission, report=report, actor=author,
+                     into=shelves_for(submission.source), default_tlp=Tlp(report.tlp))
+    refused = [result for result in receipt.results if result.outcome is Outcome.REFUSED]
+    if refused:
+        # We composed these ourselves. The report is kept, the fault is ours, and the log says so.
+        log.error("report %s: %d of our own objects refused: %s",
+                  submission.reference, len(refused), refused[0].reason)
+    return receipt
+
+
+def incident(report: Report) -> IncidentReport:
+    """The framework-free view of a report that graphs are composed from."""
+    submission = report.submission
+    return IncidentReport(
+        reporter=reporter(submission.source),
+        reference=submission.reference,
+        attack=AttackKind(report.attack),
+        noticed_at=report.noticed_at,
+        reported_at=submission.received_at,
+        systems=report.impact_by_system,
+        narrative=report.narrative,
+        technical=report.technical,
+        tlp=Tlp(report.tlp),
+        may_name=report.may_name,
+        indicators=understood(report).indicators,
+    )
+
+
+def reporter(organisation: Organisation) -> Reporter:
+    """An organisation as STIX names it."""
+    return Reporter(organisation.identity_id, organisation.name, organisation.port_role)
+
+
+def understood(report: Report) -> Extraction:
+    """What the hub read out of a report's text."""
+    return extract(f"{report.technical}\n{report.narrative}",
+                   own=own_names(report.submission.source))
+
+
+def own_names(organisation: Organisation) -> frozenset[str]:
+    """Domains and addresses that are the member's own, so never an attacker's."""
+    addresses = [
+        *organisation.users.values_list("email", flat=True),
+        *organisation.contacts.values_list("email", flat=True),
+    ]
+    return frozenset(
+        {address.rpartition("@")[2].lower() for address in addresses}
+        | {word.lower() for word in organisation.telltales if "." in word or ":" in word}
+    )

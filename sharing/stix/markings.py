@@ -1,0 +1,94 @@
+"""TLP 2.0: the five levels, their fixed STIX objects, and how strict each is.
+
+The ids and bodies are those of the OASIS extension definition (TLP 2.0 is an extension, not core
+STIX 2.1), so these objects must travel with whatever they mark.
+"""
+
+from enum import StrEnum
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+
+class Tlp(StrEnum):
+    """A TLP 2.0 level; the value is the label FIRST prints, without the ``TLP:`` prefix."""
+
+    CLEAR = "CLEAR"
+    GREEN = "GREEN"
+    AMBER = "AMBER"
+    AMBER_STRICT = "AMBER+STRICT"
+    RED = "RED"
+
+    @property
+    def rank(self) -> int:
+        """0 for CLEAR to 4 for RED; larger is stricter."""
+        return _ORDER.index(self)
+
+    @property
+    def label(self) -> str:
+        """The label as FIRST prints it, such as ``TLP:AMBER+STRICT``."""
+        return f"TLP:{self.value}"
+
+    def up_to(self) -> list["Tlp"]:
+        """This level and every laxer one, laxest first."""
+        return _ORDER[: self.rank + 1]
+
+
+_ORDER: Final = list(Tlp)
+
+EXTENSION_ID: Final = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
+_CREATED: Final = "2022-10-01T00:00:00.000Z"
+
+MARKING_IDS: Final[dict[Tlp, str]] = {
+    Tlp.CLEAR: "marking-definition--94868c89-83c2-464b-929b-a1a8aa3c8487",
+    Tlp.GREEN: "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb",
+    Tlp.AMBER: "marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421",
+    Tlp.AMBER_STRICT: "marking-definition--939a9414-2ddd-4d32-a0cd-375ea402b003",
+    Tlp.RED: "marking-definition--e828b379-4e03-4974-9ac4-e53a884c97c1",
+}
+
+# TLP 1.0 is built into STIX 2.1 (7.2.1.4). OpenCTI writes AMBER+STRICT under an id of its own.
+_FOREIGN_IDS: Final[dict[str, Tlp]] = {
+    "marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9": Tlp.CLEAR,
+    "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da": Tlp.GREEN,
+    "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82": Tlp.AMBER,
+    "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed": Tlp.RED,
+    "marking-definition--826578e1-40ad-459f-bc73-ede076f81f37": Tlp.AMBER_STRICT,
+}
+_LEVEL_BY_ID: Final = {marking: tlp for tlp, marking in MARKING_IDS.items()} | _FOREIGN_IDS
+
+
+def definition(tlp: Tlp) -> Json:
+    """The marking-definition object of one level, exactly as OASIS publishes it."""
+    return {
+        "type": "marking-definition",
+        "spec_version": "2.1",
+        "id": MARKING_IDS[tlp],
+        "created": _CREATED,
+        "name": tlp.label,
+        "extensions": {
+            EXTENSION_ID: {
+                "extension_type": "property-extension",
+                "tlp_2_0": tlp.value.lower(),
+            }
+        },
+    }
+
+
+class UnknownMarking(ValueError):
+    """A marking nobody here can rank: the object must be held, never guessed at."""
+
+
+def strictest(marking_refs: list[str], *, default: Tlp) -> Tlp:
+    """The strictest level among the refs (STIX 7.2 leaves combining to the consumer).
+
+    ``default`` is for objects without any marking. Raises UnknownMarking, so that a statement
+    or a foreign scheme fails closed.
+    """
+    if not marking_refs:
+        return default
+    try:
+        levels = [_LEVEL_BY_ID[ref] for ref in marking_refs]
+    except KeyError as unknown:
+        raise UnknownMarking(f"unknown marking {unknown.args[0]}") from None
+    return max(levels, key=lambda tlp: tlp.rank)

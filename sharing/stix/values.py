@@ -1,0 +1,68 @@
+"""The plain values inside simple indicator patterns, for lists and for corroboration."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sharing.stix.extract import IndicatorKind
+from sharing.stix.markings import Json
+
+_KIND_BY_PATH: Final = {
+    "ipv4-addr:value": IndicatorKind.IPV4,
+    "ipv6-addr:value": IndicatorKind.IPV6,
+    "domain-name:value": IndicatorKind.DOMAIN,
+    "url:value": IndicatorKind.URL,
+    "email-addr:value": IndicatorKind.EMAIL,
+    "file:hashes.MD5": IndicatorKind.MD5,
+    "file:hashes.'MD5'": IndicatorKind.MD5,
+    "file:hashes.'SHA-1'": IndicatorKind.SHA1,
+    "file:hashes.'SHA-256'": IndicatorKind.SHA256,
+}
+# A comparison of equality with one string literal. A pattern that is anything more than such
+# comparisons joined by OR says more than a list of values can, and yields none.
+_TERM: Final = r"([a-z0-9-]+:[A-Za-z0-9_.'-]+)\s*=\s*'((?:[^'\\]|\\.)*)'"
+_COMPARISON: Final = re.compile(_TERM)
+_LISTABLE: Final = re.compile(rf"\[\s*{_TERM}(?:\s+OR\s+{_TERM})*\s*\]")
+_ESCAPED: Final = re.compile(r"\\(.)")
+_MAX_PATTERN: Final = 10_000
+MAX_VALUE: Final = 2048
+
+
+@dataclass(frozen=True)
+class PlainValue:
+    """One value with the window in which its indicator holds."""
+
+    kind: IndicatorKind
+    value: str
+    valid_from: datetime
+    valid_until: datetime | None
+
+
+def plain_values(obj: Json) -> list[PlainValue]:
+    """The values of an indicator whose pattern is ``[path = 'value']``, or several joined by OR."""
+    pattern = obj.get("pattern", "")
+    listable = (
+        obj["type"] == "indicator"
+        and obj.get("pattern_type") == "stix"
+        and len(pattern) <= _MAX_PATTERN
+        and _LISTABLE.fullmatch(pattern.strip())
+    )
+    if not listable:
+        return []
+    until = obj.get("valid_until")
+    return [
+        PlainValue(
+            _KIND_BY_PATH[path], value, datetime.fromisoformat(obj["valid_from"]),
+            datetime.fromisoformat(until) if until else None,
+        )
+        for path, value in _comparisons(pattern)
+        # A line break would let one indicator write lines of its own into a firewall's list.
+        if path in _KIND_BY_PATH and 0 < len(value) <= MAX_VALUE and value.isprintable()
+    ]
+
+
+def _comparisons(pattern: str) -> list[tuple[str, str]]:
+    return [
+        (found[1], _ESCAPED.sub(r"\1", found[2])) for found in _COMPARISON.finditer(pattern)
+    ]
