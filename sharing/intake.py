@@ -13,7 +13,7 @@ from sharing.models import Collection, Door, Report, Submission
 from sharing.signals import accepted
 from sharing.stix import compose, reading
 from sharing.stix.extract import Extraction, extract
-from sharing.stix.markings import Json, Tlp
+from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind
 from sharing.stix.report import IncidentReport, Reporter
 from sharing.store import Item, Outcome, Result, put
@@ -143,7 +143,8 @@ def incident(report: Report) -> IncidentReport:
 
 def reporter(organisation: Organisation) -> Reporter:
     """An organisation as STIX names it."""
-    return Reporter(organisation.identity_id, organisation.name, organisation.port_role)
+    return Reporter(organisation.identity_id, organisation.name, organisation.port_role,
+                    organisation.joined_at)
 
 
 def understood(report: Report) -> Extraction:

@@ -13,7 +13,7 @@ from crc.members import audit
 from crc.members.models import Group, Organisation, User
 from crc.members.roles import PortRole
 from crc.ordering import take_the_pen
-from sharing.intake import incident, own_names, reporter, understood
+from sharing.intake import incident, own_names, understood
 from sharing.models import Collection, Release, Report, StixObject, Submission
 from sharing.stix import compose, reading
 from sharing.stix.markings import Json, Tlp
@@ -60,11 +60,9 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
             tlp=terms.tlp,
             title=terms.title or compose.title_for(told),
             advice=terms.advice,
-            creator="named" if named else "pseudonym",
             released_at=at,
             valid_days=VALID_DAYS,
-            named_identity=compose.reporter_identity(reporter(source), created=source.joined_at)
-            if named else None,
+            named_as=source.name if named else "",
         ),
         withhold=withheld(report, words),
     )

@@ -19,6 +19,7 @@ class Reporter:
     identity_id: str
     name: str
     port_role: str
+    since: datetime
 
 
 @dataclass(frozen=True)

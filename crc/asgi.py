@@ -1,0 +1,35 @@
+"""One port: live events on ASGI, TAXII to medallion, everything else Django on threads.
+
+Django's own ASGI handler costs a thread hop for every synchronous layer; live events alone need it.
+"""
+
+import os
+
+import django
+from a2wsgi import WSGIMiddleware
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "crc.settings")
+django.setup()
+
+from crc.wsgi import hub, taxii  # noqa: E402 - both need the settings
+
+THREADS = 16
+
+_live = get_asgi_application()
+_taxii = WSGIMiddleware(taxii.application, workers=THREADS)
+_pages = WSGIMiddleware(hub, workers=THREADS)
+
+
+async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Route by path. Live events are the one thing that must not occupy a thread."""
+    if scope["type"] != "http":
+        return
+    path = scope["path"]
+    if path == "/warnings/events/":
+        await _live(scope, receive, send)  # type: ignore[arg-type]
+    elif path.startswith(taxii.PATHS):
+        await _taxii(scope, receive, send)  # type: ignore[arg-type]
+    else:
+        await _pages(scope, receive, send)  # type: ignore[arg-type]

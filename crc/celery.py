@@ -1,0 +1,37 @@
+"""The doorbell: Celery carries ids from the web to the workers. The letters are rows."""
+
+import os
+
+from celery import Celery
+from django.conf import settings
+
+from crc import broker
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "crc.settings")
+
+app = Celery("crc")
+app.conf.update(
+    broker_url=broker.celery_url(settings.REDIS_URL),
+    broker_connection_retry_on_startup=True,
+    # Kombu's default is redelivery after an hour; the sweep would have sent by then anyway.
+    broker_transport_options={
+        "visibility_timeout": 120, "unacked_restore_interval": 2, "unacked_restore_throttle": 1,
+        "socket_connect_timeout": 1, "socket_timeout": 10, "retry_on_timeout": False,
+    },
+    # A web request must not wait for a broker that is down: the sweep will ring instead.
+    task_publish_retry=False,
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    task_serializer="json",
+    accept_content=["json"],
+    timezone="UTC",
+    beat_schedule={
+        "sweep": {"task": "alerts.tasks.sweep", "schedule": float(settings.SWEEP_SECONDS),
+                  # A sweep that waited for its turn is as good as none.
+                  "options": {"expires": settings.SWEEP_SECONDS * 2}},
+    },
+)
+app.autodiscover_tasks()

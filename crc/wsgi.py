@@ -1,0 +1,20 @@
+"""The WSGI halves: Django for pages, medallion for TAXII, and both behind one door for tests and
+for servers that speak WSGI alone."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "crc.settings")
+hub = get_wsgi_application()
+
+from sharing.taxii import app as taxii  # noqa: E402 - needs the settings
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """TAXII paths to medallion with their prefix, the rest to Django."""
+    if environ["PATH_INFO"].startswith(taxii.PATHS):
+        return taxii.application(environ, start_response)
+    return hub(environ, start_response)

@@ -1,0 +1,63 @@
+"""Plain lists for firewalls: one value a line, of what the key may see."""
+
+import base64
+import binascii
+import hashlib
+from typing import Final
+
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from django.views.decorators.http import require_safe
+
+from crc.members.models import ApiKey, Organisation
+from crc.members.roles import Scope
+from sharing import visibility
+from sharing.models import ListedValue
+from sharing.stix.extract import IndicatorKind
+
+KINDS: Final = frozenset(kind.value for kind in IndicatorKind if kind is not IndicatorKind.CVE)
+
+
+def values(kind: str, *, reader: Organisation) -> list[str]:
+    """The current values of one kind, sorted: newest version, not revoked, inside its window."""
+    now = timezone.now()
+    current = visibility.placements_for(reader).filter(latest=True, object__revoked=False)
+    rows = ListedValue.objects.filter(
+        Q(valid_until=None) | Q(valid_until__gt=now),
+        kind=kind, valid_from__lte=now, object__in=current.values("object"))
+    return list(rows.order_by("value").values_list("value", flat=True).distinct())
+
+
+@require_safe
+def plain_list(request: HttpRequest, kind: str) -> HttpResponse:
+    """``/lists/<kind>.txt`` for a key with ``lists:read``: Basic, Bearer or Token."""
+    if kind not in KINDS:
+        raise Http404
+    key = ApiKey.authenticate(_token(request))
+    if key is None:
+        return HttpResponse(
+            "Send an API key: as the password of HTTP Basic, or as a Bearer token.\n", status=401,
+            content_type="text/plain", headers={"WWW-Authenticate": 'Basic realm="hub"'})
+    if not key.allows(Scope.LISTS_READ):
+        return HttpResponse("This key lacks the scope lists:read.\n", status=403,
+                            content_type="text/plain")
+    body = "".join(f"{value}\n" for value in values(kind, reader=key.organisation)).encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    answer = HttpResponse(body, content_type="text/plain; charset=utf-8", headers={
+        "ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"})
+    conditional = get_conditional_response(request, etag=etag, response=answer)
+    return conditional if isinstance(conditional, HttpResponse) else answer
+
+
+def _token(request: HttpRequest) -> str:
+    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() in {"bearer", "token"}:
+        return rest.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(rest, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return ""

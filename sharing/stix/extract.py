@@ -1,0 +1,262 @@
+"""Indicators out of pasted text, defanged or not: what was found, where, and what was left out why.
+
+Linear in the length of the text: every expression is bounded and none nests a repetition. Nothing
+is ever resolved or contacted.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from typing import Final
+from urllib.parse import urlsplit
+
+from publicsuffixlist import PublicSuffixList
+
+MAX_CHARS: Final = 262_144
+
+
+class IndicatorKind(StrEnum):
+    """The kinds of indicator the hub reads out of text."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    DOMAIN = "domain"
+    URL = "url"
+    EMAIL = "email"
+    MD5 = "md5"
+    SHA1 = "sha1"
+    SHA256 = "sha256"
+    CVE = "cve"
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """One value in its plain form; ``start`` and ``end`` say where the text shows it first."""
+
+    kind: IndicatorKind
+    value: str
+    start: int = field(default=0, compare=False)
+    end: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Something that looks like an indicator and is not one, with the reason in plain words."""
+
+    text: str
+    reason: str
+    start: int = field(compare=False)
+    end: int = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What was understood, each value once, in the order of the text."""
+
+    indicators: tuple[Indicator, ...]
+    ignored: tuple[Ignored, ...]
+
+
+class TextTooLong(ValueError):
+    """The text is longer than MAX_CHARS."""
+
+
+class _NotOne(ValueError):
+    """A candidate that is no indicator; the message is the reason."""
+
+
+_DOT: Final = r"(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\}|\\\.|[.。．])"
+_AT: Final = r"(?:\[@\]|\[at\]|\(at\)|\{at\}|\(@\)|@)"
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST: Final = rf"{_LABEL}(?:{_DOT}{_LABEL}){{1,10}}"
+_SCHEME: Final = r"(?:h(?:tt|xx|XX|\*\*)ps?|f(?:t|x)ps?)"
+_START: Final = r"(?<![\w@-])"
+
+_CANDIDATE: Final = re.compile(
+    "|".join((
+        rf"(?P<url>{_START}{_SCHEME}(?:\[:\]|\[:\/\/\]|:)(?:\[//\]|//)?[^\s<>\"'`|]{{1,2000}})",
+        rf"(?P<email>{_START}[a-z0-9][a-z0-9.!#$%&+/=?_~-]{{0,63}}{_AT}{_HOST}(?![\w-]))",
+        r"(?P<cve>\bCVE-\d{4}-\d{4,7}\b)",
+        r"(?P<hash>(?<![0-9a-z])(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(?![0-9a-z]))",
+        rf"(?P<ipv4>(?<![\w.-])\d{{1,3}}(?:{_DOT}\d{{1,3}}){{3}}(?![\w-]|{_DOT}\d))",
+        r"(?P<ipv6>(?<![\w:.])[0-9a-f]{0,4}(?:(?:\[:\]|:){1,2}[0-9a-f]{0,4}){2,8}(?![\w:]))",
+        rf"(?P<domain>{_START}{_HOST}(?![\w-]))",
+    )),
+    re.IGNORECASE,
+)
+_DOTS: Final = re.compile(_DOT, re.IGNORECASE)
+_ATS: Final = re.compile(_AT, re.IGNORECASE)
+_VERSION_BEFORE: Final = re.compile(r"(?:\bv|\bver(?:sion)?|[A-Za-z]+SSL|firmware|build)[ .:]*$",
+                                    re.IGNORECASE)
+_CLOSERS: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
+# Endings that are both top-level domains and the names of things people paste.
+_FILE_ENDINGS: Final = frozenset(
+    "bat bin cab cfg cmd conf csv dll doc docx dat exe gz ini iso jar js json lnk log "
+    "md msi ps1 pdf php pl png ps py rar rs rtf sh sql sys tar tmp txt vbs xls xlsx xml zip".split()
+)
+# Reserved for examples (RFC 2606), which exercises live on.
+_EXERCISE_ENDINGS: Final = frozenset({"example", "test"})
+_EXERCISE_NETWORKS: Final = tuple(map(ipaddress.ip_network, (
+    "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
+_HASH_KINDS: Final = {32: IndicatorKind.MD5, 40: IndicatorKind.SHA1, 64: IndicatorKind.SHA256}
+
+
+def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
+    """Every indicator in ``text``; ``own`` are domains and addresses that are not an attacker's.
+
+    Raises TextTooLong.
+    """
+    if len(text) > MAX_CHARS:
+        raise TextTooLong(f"The text has {len(text):,} characters; {MAX_CHARS:,} are the most.")
+    indicators: dict[tuple[IndicatorKind, str], Indicator] = {}
+    ignored: dict[str, Ignored] = {}
+    for found in _CANDIDATE.finditer(text):
+        shown = _trimmed(found)
+        try:
+            kind, value = _READERS[str(found.lastgroup)](
+                shown, text[max(0, found.start() - 24) : found.start()])
+            _must_be_foreign(kind, value, own)
+        except _NotOne as reason:
+            if str(reason):
+                ignored.setdefault(shown, Ignored(
+                    shown[:200], str(reason), found.start(), found.start() + len(shown)))
+            continue
+        indicators.setdefault(
+            (kind, value), Indicator(kind, value, found.start(), found.start() + len(shown)))
+    return Extraction(tuple(indicators.values()), tuple(ignored.values()))
+
+
+def _trimmed(found: re.Match[str]) -> str:
+    """Without the sentence's own punctuation, and without a bracket that was opened before it."""
+    shown = found[0]
+    if found.lastgroup != "url":
+        return shown
+    while shown and (shown[-1] in ".,;:!?*" or (
+            shown[-1] in _CLOSERS and shown.count(shown[-1]) > shown.count(_CLOSERS[shown[-1]]))):
+        shown = shown[:-1]
+    return shown
+
+
+def _plain(shown: str) -> str:
+    return _DOTS.sub(".", shown)
+
+
+def _url(shown: str, before: str) -> tuple[IndicatorKind, str]:
+    plain = re.sub(r"^h(?:xx|\*\*)p", "http", shown, flags=re.IGNORECASE)
+    plain = re.sub(r"^fxp", "ftp", plain, flags=re.IGNORECASE)
+    plain = plain.replace("[://]", "://").replace("[:]", ":", 1).replace("[//]", "//")
+    scheme, _, rest = plain.partition(":")
+    rest = rest.removeprefix("//")
+    cut = re.search(r"[/?#]", rest)
+    host, path = (rest[: cut.start()], rest[cut.start():]) if cut else (rest, "")
+    host = _plain(host).replace("[:]", ":").lower()
+    value = f"{scheme.lower()}://{host}{_plain(path)}"
+    try:
+        name = urlsplit(value).hostname
+        urlsplit(value).port  # noqa: B018 - raises when it is no port
+    except ValueError:
+        raise _NotOne("not a complete address") from None
+    if not name:
+        raise _NotOne("not a complete address")
+    _host(name)
+    return IndicatorKind.URL, value
+
+
+def _host(name: str) -> None:
+    """Raises _NotOne unless the name could be on the internet."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        _domain(name, "")
+    else:
+        _must_be_public(address)
+
+
+def _email(shown: str, before: str) -> tuple[IndicatorKind, str]:
+    user, host = _ATS.split(shown, maxsplit=1)
+    _, domain = _domain(host, "")
+    return IndicatorKind.EMAIL, f"{_plain(user)}@{domain}".lower()
+
+
+def _cve(shown: str, before: str) -> tuple[IndicatorKind, str]:
+    return IndicatorKind.CVE, shown.upper()
+
+
+def _hash(shown: str, before: str) -> tuple[IndicatorKind, str]:
+    if len(set(shown.lower())) < 4:
+        raise _NotOne("a filler, not a hash")
+    return _HASH_KINDS[len(shown)], shown.lower()
+
+
+def _ipv4(shown: str, before: str) -> tuple[IndicatorKind, str]:
+    if _VERSION_BEFORE.search(before):
+        raise _NotOne("a version number")
+    plain = _plain(shown)
+    try:
+        address = ipaddress.IPv4Address(plain)
+    except ValueError:
+        raise _NotOne("not an address: each part must be 0 to 255") from None
+    _must_be_public(address)
+    return IndicatorKind.IPV4, str(address)
+
+
+def _ipv6(shown: str, before: str) -> tuple[IndicatorKind, str]:
+    plain = shown.replace("[:]", ":").rstrip(".")
+    try:
+        address = ipaddress.IPv6Address(plain)
+    except ValueError:
+        raise _NotOne("") from None  # a clock, a hardware address: nobody meant it as one
+    _must_be_public(address)
+    return IndicatorKind.IPV6, str(address)
+
+
+def _must_be_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    for network in _EXERCISE_NETWORKS:
+        if address.version == network.version and address in network:
+            return
+    if address.is_multicast or not address.is_global:
+        raise _NotOne("a private or reserved address, not one on the internet")
+
+
+def _domain(shown: str, before: str) -> tuple[IndicatorKind, str]:
+    name = _plain(shown).lower().rstrip(".")
+    ending = name.rpartition(".")[2]
+    if ending in _FILE_ENDINGS:
+        raise _NotOne("a file name")
+    if "_" in name.rpartition(".")[0].rpartition(".")[2]:
+        raise _NotOne("")
+    if ending not in _EXERCISE_ENDINGS and _suffixes().publicsuffix(name) in {None, name}:
+        raise _NotOne("" if ending.isdecimal() else "no such top-level domain")
+    return IndicatorKind.DOMAIN, name
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList(accept_unknown=False)
+
+
+def _must_be_foreign(kind: IndicatorKind, value: str, own: frozenset[str]) -> None:
+    if not own or kind in {*_HASH_KINDS.values(), IndicatorKind.CVE}:
+        return
+    host = value
+    if kind is IndicatorKind.URL:
+        host = urlsplit(value).hostname or ""
+    elif kind is IndicatorKind.EMAIL:
+        host = value.partition("@")[2]
+    if any(name in own for name in _itself_and_parents(host)):
+        raise _NotOne("belongs to the reporting organisation")
+
+
+def _itself_and_parents(host: str) -> Iterator[str]:
+    while host:
+        yield host
+        host = host.partition(".")[2]
+
+
+_READERS: Final[dict[str, Callable[[str, str], tuple[IndicatorKind, str]]]] = {
+    "url": _url, "email": _email, "cve": _cve, "hash": _hash,
+    "ipv4": _ipv4, "ipv6": _ipv6, "domain": _domain,
+}
