@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.forms",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -144,8 +145,9 @@ SECURE_SSL_REDIRECT = False  # the proxy's work; see docs/operating.md
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 X_FRAME_OPTIONS = "DENY"
-# The form's largest honest answer is a pasted log (256 kB); this leaves room for its encoding.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+# Far above every field of ours, so that a huge paste meets the field, which says its limit, and
+# not a bare 400.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
 
 # --- mail ----------------------------------------------------------------------------------------
 _smtp = urlsplit(env.secret("CRC_SMTP_URL") or "smtp://127.0.0.1:25")

@@ -85,6 +85,8 @@ class Report(models.Model):
     may_name = models.BooleanField(default=False)
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     decision_reason = models.TextField(blank=True)
+    # Why an immediate release did not happen, for the desk.
+    hold_reason = models.TextField(blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:

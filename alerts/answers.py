@@ -1,0 +1,72 @@
+"""What members say to a warning, from the inbox or by a signed link out of a mail."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+from django.core import signing
+from django.db import transaction
+
+from alerts.models import Alert, Answer, Delivery
+from crc.members import audit
+from crc.members.models import Organisation, User
+
+MAX_NOTE: Final = 500
+_SALT: Final = "alerts.answer"
+
+
+class BadLink(ValueError):
+    """A link that answers nothing; the message says why."""
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """Whose answer to which warning a link stands for, and the choice it offers first."""
+
+    delivery: Delivery
+    choice: str
+
+
+def link(delivery: Delivery, choice: str) -> str:
+    """The address that answers for this delivery's member. It expires, and does nothing by GET."""
+    token = signing.dumps([str(delivery.pk), choice], salt=_SALT)
+    return f"{settings.BASE_URL}/answer/{token}/"
+
+
+def opened(token: str) -> Invitation:
+    """What a link stands for. Raises BadLink."""
+    try:
+        pk, choice = signing.loads(
+            token, salt=_SALT, max_age=timedelta(days=settings.ANSWER_LINK_DAYS))
+    except signing.SignatureExpired:
+        raise BadLink("This link has expired. Log in to answer.") from None
+    except (signing.BadSignature, ValueError):
+        raise BadLink("This link is not complete. Copy it whole from the mail, or log in.") from None
+    delivery = Delivery.objects.select_related("alert", "organisation").filter(pk=pk).first()
+    if delivery is None or not delivery.organisation.is_active:
+        raise BadLink("This warning is no longer there.")
+    return Invitation(delivery, choice)
+
+
+def record(
+    alert: Alert, organisation: Organisation, choice: str, *, by: User | str, note: str = ""
+) -> Answer:
+    """The member's answer from now on. Raises ValueError for a choice that is none of the four."""
+    chosen = Answer.Choice(choice)
+    user = by if isinstance(by, User) else None
+    with transaction.atomic():
+        answer = Answer.objects.create(
+            alert=alert, organisation=organisation, user=user, choice=chosen,
+            note=note.strip()[:MAX_NOTE], by=by.email if isinstance(by, User) else by)
+        audit.record("alert.answered", actor=by, subject=str(alert.pk),
+                     organisation=organisation.slug, choice=chosen.value)
+    return answer
+
+
+def current(alert: Alert) -> dict[int, Answer]:
+    """Each member's newest answer, by organisation id."""
+    newest: dict[int, Answer] = {}
+    for answer in alert.answers.order_by("at", "pk"):
+        newest[answer.organisation_id] = answer
+    return newest

@@ -1,0 +1,54 @@
+"""Who is warned, and at which addresses."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from alerts.models import Endpoint
+from crc.members.models import Contact, Group, Organisation, User
+from crc.members.roles import PortRole
+from sharing import visibility
+from sharing.stix.markings import Tlp
+
+
+@dataclass(frozen=True)
+class Address:
+    """One place to deliver to."""
+
+    organisation_id: int
+    channel: str
+    address: str
+
+
+def members(group: Group, tlp: Tlp, *, silent: Organisation | None = None) -> QuerySet[Organisation]:
+    """Who may see it and should know: not the desk, which raised it, and not ``silent``."""
+    warned = visibility.organisations_for(group, tlp).exclude(port_role=PortRole.DESK)
+    return warned.exclude(pk=silent.pk) if silent else warned
+
+
+def addresses(organisations: QuerySet[Organisation]) -> list[Address]:
+    """Every address of these members, each once: inbox, webhooks, and one mail per person."""
+    return [*dict.fromkeys(_addresses(organisations))]
+
+
+def _addresses(organisations: QuerySet[Organisation]) -> Iterator[Address]:
+    for pk, slug in organisations.values_list("pk", "slug"):
+        yield Address(pk, "inbox", slug)
+    endpoints = Endpoint.objects.filter(organisation__in=organisations, is_active=True)
+    for pk, url in endpoints.values_list("organisation_id", "url"):
+        yield Address(pk, "webhook", url)
+    people = [
+        *Contact.objects.filter(organisation__in=organisations, is_active=True)
+        .values_list("organisation_id", "email"),
+        *User.objects.filter(organisation__in=organisations, is_active=True)
+        .values_list("organisation_id", "email"),
+    ]
+    for pk, email in people:
+        yield Address(pk, "email", email.lower())
+
+
+def still_listed(organisation: Organisation, channel: str, address: str) -> bool:
+    """Whether the address is one of the member's today."""
+    return Address(organisation.pk, channel, address) in addresses(
+        Organisation.objects.filter(pk=organisation.pk))

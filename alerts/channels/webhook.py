@@ -1,0 +1,49 @@
+"""Warnings to a member's own system, signed."""
+
+import time
+from functools import cache
+
+import orjson
+from django.conf import settings
+
+from alerts.channels import signing
+from alerts.channels.base import DeliveryError, Notice
+from crc.outbound import Outbound, OutboundError
+
+
+@cache
+def outbound() -> Outbound:
+    """This process's one pool of connections to members' addresses."""
+    return Outbound(allowed_networks=settings.OUTBOUND_ALLOWED_NETWORKS)
+
+
+class Webhook:
+    """POST of one JSON event. Any 2xx is a receipt; 410 and other 4xx mean never again."""
+
+    def send(self, notice: Notice) -> None:
+        """Raises DeliveryError."""
+        body = orjson.dumps(event(notice))
+        signed = signing.headers(notice.secret, message_id=notice.message_id,
+                                 timestamp=int(time.time()), body=body)
+        try:
+            answer = outbound().post(
+                notice.address, body, {"content-type": "application/json", **signed})
+        except OutboundError as error:
+            raise DeliveryError(error.reason, permanent=error.permanent) from None
+        if 200 <= answer.status < 300:
+            return
+        # 408, 425 and 429 ask for another try; other 4xx and redirects will not change.
+        permanent = 300 <= answer.status < 500 and answer.status not in {408, 425, 429}
+        raise DeliveryError(f"the receiver answered {answer.status}", permanent=permanent)
+
+
+def event(notice: Notice) -> dict[str, object]:
+    """The body, in the shape Standard Webhooks recommends. The same for every attempt."""
+    return {
+        "type": f"alert.{notice.kind}",
+        "timestamp": notice.raised_at.isoformat(),
+        "data": {
+            "alert": notice.alert_id, "tlp": notice.tlp, "severity": notice.severity,
+            "title": notice.title, "body": notice.body, "link": notice.link,
+        },
+    }

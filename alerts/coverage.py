@@ -1,0 +1,56 @@
+"""Who was sent a warning, and who has answered."""
+
+from dataclasses import dataclass
+
+from alerts import answers
+from alerts.models import Alert, Answer, Delivery
+from crc.members.models import Organisation
+
+
+@dataclass(frozen=True)
+class Line:
+    """One member's line: its deliveries and its newest answer."""
+
+    organisation: Organisation
+    deliveries: list[Delivery]
+    answer: Answer | None
+
+    @property
+    def reached(self) -> bool:
+        """Whether anything got through."""
+        return any(row.state == Delivery.State.SENT for row in self.deliveries)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The lines, those that have not answered first, and their sums."""
+
+    lines: list[Line]
+
+    @property
+    def reached(self) -> int:
+        """How many members."""
+        return sum(line.reached for line in self.lines)
+
+    @property
+    def answered(self) -> int:
+        """How many members."""
+        return sum(line.answer is not None for line in self.lines)
+
+    @property
+    def affected(self) -> int:
+        """How many members say so now."""
+        return sum(line.answer is not None and line.answer.choice == Answer.Choice.AFFECTED
+                   for line in self.lines)
+
+
+def coverage(alert: Alert) -> Coverage:
+    """The coverage of one warning."""
+    newest = answers.current(alert)
+    lines: dict[int, Line] = {}
+    rows = alert.deliveries.select_related("organisation").order_by("organisation__name", "channel")
+    for row in rows:
+        line = lines.setdefault(row.organisation_id, Line(
+            row.organisation, [], newest.get(row.organisation_id)))
+        line.deliveries.append(row)
+    return Coverage(sorted(lines.values(), key=lambda line: line.answer is not None))

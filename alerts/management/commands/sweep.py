@@ -1,0 +1,17 @@
+"""sweep"""
+
+from typing import Any
+
+from alerts.tasks import run_sweep
+from crc.members.command import HubCommand
+
+
+class Command(HubCommand):
+    """What beat does every few seconds, by hand: works without a broker."""
+
+    help = "Triage what waits and send what is due, now."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """See the class."""
+        counts = run_sweep()
+        self.answer(options, f"{counts['triaged']} triaged, {counts['sent']} sent.", **counts)

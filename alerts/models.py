@@ -1,0 +1,166 @@
+"""Warnings, their deliveries and answers, and what makes two reports one story.
+
+A delivery row is the outbox: work to be done is a row, claiming it is a conditional UPDATE.
+"""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from crc.members.models import Group, Organisation, User
+from sharing.models import Release, Submission
+
+
+class Corroboration(models.Model):
+    """Reports of several members that tell of the same thing. ``told`` is the count last warned."""
+
+    opened_at = models.DateTimeField(default=timezone.now)
+    submissions = models.ManyToManyField(Submission, related_name="corroborations")
+    members = models.PositiveIntegerField(default=0)
+    told = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.members} members since {self.opened_at:%Y-%m-%d %H:%M}"
+
+
+class Observation(models.Model):
+    """That a member saw something at a time: the memory of the corroboration rule."""
+
+    submission = models.ForeignKey(Submission, models.CASCADE, related_name="observations")
+    source = models.ForeignKey(Organisation, models.CASCADE)
+    key = models.CharField(max_length=100)
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [
+            # Read at triage: who else saw this, and when.
+            models.Index(fields=["key", "at"], name="alerts_observation_key"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Alert(models.Model):
+    """A warning to an audience about a release; it asks for an answer."""
+
+    class Kind(models.TextChoices):
+        """What the warning says."""
+
+        WARNING = "warning", "Warning"
+        CORROBORATION = "corroboration", "Seen by several"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    release = models.ForeignKey(Release, models.PROTECT, related_name="alerts")
+    corroboration = models.ForeignKey(
+        Corroboration, models.PROTECT, null=True, blank=True, related_name="alerts")
+    kind = models.CharField(max_length=20, choices=Kind)
+    severity = models.CharField(max_length=10)
+    tlp = models.CharField(max_length=12)
+    group = models.ForeignKey(Group, models.PROTECT)
+    title = models.CharField(max_length=240)
+    body = models.TextField()
+    raised_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-raised_at"]
+        constraints: ClassVar = [
+            # One first warning for one release, however often triage runs.
+            models.UniqueConstraint(fields=["release"], condition=models.Q(kind="warning"),
+                                    name="alerts_one_first_warning"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Endpoint(models.Model):
+    """A member's webhook. The secret is kept readable because every send signs with it."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="endpoints")
+    url = models.URLField(max_length=500)
+    secret = models.CharField(max_length=80)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organisation", "url"], name="alerts_endpoint_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.url.split("?")[0]
+
+
+class Delivery(models.Model):
+    """One warning to one recipient address. ``id`` is also the webhook id, the same each time."""
+
+    class State(models.TextChoices):
+        """Where the delivery stands."""
+
+        DUE = "due", "Waiting"
+        SENDING = "sending", "Being sent"
+        SENT = "sent", "Sent"
+        FAILED = "failed", "Failed"
+        SKIPPED = "skipped", "Not sent"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="deliveries")
+    channel = models.CharField(max_length=20)
+    address = models.CharField(max_length=500)
+    state = models.CharField(max_length=10, choices=State, default=State.DUE)
+    attempts = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(default=timezone.now)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["alert", "organisation", "channel", "address"],
+                name="alerts_delivery_once"),
+        ]
+        indexes: ClassVar = [
+            # Read by the sweep: what is due.
+            models.Index(fields=["next_try_at"], name="alerts_delivery_due",
+                         condition=models.Q(state="due")),
+            # Read by the sweep: claimed by a worker that is gone.
+            models.Index(fields=["lease_until"], name="alerts_delivery_leased",
+                         condition=models.Q(state="sending")),
+            # Read by a member's inbox.
+            models.Index(fields=["organisation", "channel"], name="alerts_delivery_inbox"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} to {self.organisation_id}: {self.state}"
+
+
+class Answer(models.Model):
+    """What a member says to a warning. Rows are kept; the newest is the member's answer."""
+
+    class Choice(models.TextChoices):
+        """The four answers."""
+
+        SEEN = "seen", "Seen"
+        NOT_AFFECTED = "not-affected", "Not affected"
+        AFFECTED = "affected", "Affected"
+        CONTAINED = "contained", "Contained"
+
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="answers")
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="answers")
+    user = models.ForeignKey(User, models.SET_NULL, null=True, blank=True)
+    choice = models.CharField(max_length=20, choices=Choice)
+    note = models.CharField(max_length=500, blank=True)
+    by = models.CharField(max_length=160)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id}: {self.choice}"

@@ -1,0 +1,89 @@
+"""From arrival to decision: what the rules may decide is decided now, the rest waits at the desk."""
+
+import logging
+
+from django.db import transaction
+from django.utils import timezone
+
+from alerts import corroboration, fanout
+from alerts.models import Alert
+from alerts.severity import Severity, assess
+from crc.members.models import Group, User
+from crc.ordering import take_the_pen
+from sharing.models import Release, Report, Submission
+from sharing.release import NotReleasable, Terms, release
+from sharing.stix.markings import Tlp
+from sharing.stix.port import AttackKind
+
+log = logging.getLogger(__name__)
+
+
+def triage(submission_id: str) -> list[Alert]:
+    """Assess one submission, once; returns the warnings raised. All in one transaction, so that a
+    worker killed in the middle leaves it untriaged and the sweep starts over."""
+    with transaction.atomic():
+        take_the_pen()
+        fresh = Submission.objects.filter(pk=submission_id, triaged_at=None)
+        if not fresh.update(triaged_at=timezone.now()):
+            return []
+        submission = Submission.objects.select_related("source").get(pk=submission_id)
+        if not submission.observations.exists():
+            corroboration.observe(submission)
+        raised = []
+        report = Report.objects.filter(submission=submission, state=Report.State.OPEN).first()
+        if report and report.warn_now:
+            raised += _release_at_once(report)
+        story = corroboration.corroborate(submission)
+        echoed = corroboration.warn(story) if story else None
+        return [*raised, echoed] if echoed else raised
+
+
+def waiting(limit: int = 100) -> list[str]:
+    """Submissions that nobody has triaged, oldest first: the doorbell did not ring."""
+    rows = Submission.objects.filter(triaged_at=None).order_by("received_at")
+    return [str(pk) for pk in rows.values_list("pk", flat=True)[:limit]]
+
+
+def _release_at_once(report: Report) -> list[Alert]:
+    """The reporter asked to warn the port now. What cannot go out as it is waits for the desk."""
+    terms = Terms(group=Group.objects.get(slug="community"), tlp=Tlp.GREEN, named=report.may_name)
+    try:
+        with transaction.atomic():
+            return [_warn(release(report, terms, actor="source"), report)]
+    except NotReleasable as obstacle:
+        log.warning("report %s waits for the desk", report.submission.reference)
+        Report.objects.filter(pk=report.pk).update(hold_reason=str(obstacle))
+        return []
+
+
+def release_from_desk(report: Report, terms: Terms, *, actor: User) -> list[Alert]:
+    """The desk's decision to share: release, warning and, where others saw it too, corroboration.
+
+    Raises NotReleasable.
+    """
+    with transaction.atomic():
+        take_the_pen()
+        raised = [_warn(release(report, terms, actor=actor), report)]
+        for story in report.submission.corroborations.all():
+            echoed = corroboration.warn(story)
+            if echoed:
+                raised.append(echoed)
+        return raised
+
+
+def _warn(made: Release, report: Report) -> Alert:
+    return fanout.raise_alert(
+        made, kind=Alert.Kind.WARNING, severity=severity_of(report), group=made.group,
+        title=made.title, body=made.advice or _standard_advice(report),
+        silent=report.submission.source)
+
+
+def severity_of(report: Report) -> Severity:
+    """How bad one report is by itself."""
+    return assess(AttackKind(report.attack), report.impact_by_system)
+
+
+def _standard_advice(report: Report) -> str:
+    return (f"A member of the port reports: {report.attack_label.lower()}. Check your own systems "
+            "for the indicators in the hub's lists and collections, tell your duty officer, and "
+            "answer below whether you are affected.")

@@ -1,0 +1,17 @@
+"""Warnings, answers, the desk."""
+
+from django.urls import path
+
+from alerts import desk, views
+
+urlpatterns = [
+    path("warnings/", views.warnings, name="warnings"),
+    path("warnings/events/", views.events, name="events"),
+    path("warnings/<uuid:pk>/", views.warning, name="warning"),
+    path("answer/<str:token>/", views.answer, name="answer"),
+    path("desk/", desk.queue, name="desk"),
+    path("desk/<slug:reference>/", desk.case, name="case"),
+    path("desk/<slug:reference>/release/", desk.release_case, name="release"),
+    path("desk/<slug:reference>/decline/", desk.decline_case, name="decline"),
+    path("desk/warnings/<uuid:pk>/", desk.warning_coverage, name="coverage"),
+]

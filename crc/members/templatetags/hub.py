@@ -1,0 +1,48 @@
+"""What templates say the same way everywhere: markings, severities, times."""
+
+from datetime import UTC, datetime, timedelta
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+_SHAPES = {"info": "○", "low": "◔", "medium": "◑", "high": "◕", "critical": "●"}
+
+
+@register.simple_tag
+def tlp(level: str) -> SafeString:
+    """A TLP label as FIRST prints it."""
+    level = level.removeprefix("TLP:")
+    return format_html('<span class="tlp tlp-{}">TLP:{}</span>',
+                       level.lower().replace("+", "-"), level)
+
+
+@register.simple_tag
+def severity(level: str) -> SafeString:
+    """A severity by colour, word and shape."""
+    return format_html('<span class="severity severity-{}"><span aria-hidden="true">{}</span> '
+                       "{}</span>", level, _SHAPES.get(level, "○"), level.capitalize())
+
+
+@register.simple_tag
+def when(moment: datetime | None) -> SafeString:
+    """A time in the reader's zone, relative while it is recent, UTC on hover."""
+    if moment is None:
+        return format_html('<span class="quiet">never</span>')
+    return format_html('<time datetime="{}" title="{} UTC">{}</time>', moment.isoformat(),
+                       moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"), _words(moment))
+
+
+def _words(moment: datetime) -> str:
+    age = timezone.now() - moment
+    if timedelta(0) <= age < timedelta(minutes=1):
+        return "just now"
+    if timedelta(0) <= age < timedelta(hours=1):
+        return f"{age.seconds // 60} min ago"
+    local = timezone.localtime(moment)
+    if timedelta(0) <= age < timedelta(days=1):
+        return f"{age.seconds // 3600} h ago, {local:%H:%M}"
+    return f"{local:%Y-%m-%d %H:%M}"

@@ -1,0 +1,154 @@
+"""The report form: plain words in, limits said, nothing lost."""
+
+import uuid
+import zoneinfo
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django import forms
+from django.utils import timezone
+
+from crc.members.models import User
+from sharing.models import Door, Report, Submission
+from sharing.stix.extract import MAX_CHARS
+from sharing.stix.markings import Tlp
+from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, Impact, PortSystem
+
+MAX_NARRATIVE: Final = 10_000
+# A clock a little ahead of ours is no reason to refuse a report.
+CLOCK_SLACK: Final = timedelta(minutes=15)
+_KEPT_CONTROLS: Final = frozenset("\t\n\r")
+
+WORDS_BY_TLP: Final = {
+    Tlp.GREEN: "The port community may read my words",
+    Tlp.AMBER: "Members, and those of their clients who need to know",
+    Tlp.AMBER_STRICT: "Members only, and only once the desk has made it anonymous",
+    Tlp.RED: "Nobody but the desk",
+}
+
+
+class PlainText(forms.CharField):
+    """Text in which a control character is an error that says where it is."""
+
+    def clean(self, value: Any) -> str:
+        """Raises ValidationError for control characters other than tab and line breaks."""
+        text: str = super().clean(value)
+        for place, char in enumerate(text):
+            if char < " " and char not in _KEPT_CONTROLS:
+                line = text.count("\n", 0, place) + 1
+                raise forms.ValidationError(
+                    f"Line {line} holds a control character (code {ord(char)}). Paste it as plain "
+                    "text.", code="control")
+        return text
+
+
+class ReportForm(forms.Form):
+    """One incident, as a duty officer tells it."""
+
+    token = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
+    attack = forms.ChoiceField(
+        label="What kind of thing happened?", widget=forms.RadioSelect,
+        choices=[(kind.value, words.label) for kind, words in ATTACKS.items()],
+        error_messages={"required": "Choose what comes closest; “Something else” is fine."})
+    noticed_at = forms.CharField(
+        label="When was it noticed?", widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        help_text="Your best guess is good enough.")
+    time_zone = forms.CharField(
+        label="In which time zone?", max_length=40,
+        help_text="As cities name it, such as Asia/Tokyo or Europe/Rotterdam.")
+    narrative = PlainText(
+        label="What happened, in your own words?", max_length=MAX_NARRATIVE, required=False,
+        widget=forms.Textarea(attrs={"rows": 6}),
+        help_text="What you saw, what you have done, what you need. Only the desk reads this.")
+    technical = PlainText(
+        label="Anything technical? Paste it as it is.", max_length=MAX_CHARS, required=False,
+        strip=False, widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
+        help_text="Ransom note, mail header, log lines, scanner output. The hub picks out "
+                  "addresses, file hashes and the like, also when written hxxp or [.].")
+    warn_now = forms.TypedChoiceField(
+        label="Warn the port now?", widget=forms.RadioSelect, coerce=lambda word: word == "yes",
+        choices=[
+            ("yes", "Yes, warn every member at once, without our name (TLP:GREEN)"),
+            ("no", "No, the desk looks at it first"),
+        ], initial="no")
+    tlp = forms.ChoiceField(
+        label="How widely may it be shared otherwise?", widget=forms.RadioSelect,
+        choices=[(tlp.value, words) for tlp, words in WORDS_BY_TLP.items()],
+        initial=Tlp.AMBER_STRICT.value)
+    may_name = forms.BooleanField(
+        label="You may say that it was us", required=False,
+        help_text="Leave this empty to stay anonymous.")
+
+    def __init__(self, *args: Any, author: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.author = author
+        for system, words in SYSTEMS.items():
+            self.fields[f"system_{system.value}"] = forms.ChoiceField(
+                label=words.label, required=False,
+                choices=[("", "Not hit"), *(
+                    (impact.value, told.label) for impact, told in IMPACTS.items()
+                    if impact is not Impact.NONE)])
+        now = timezone.localtime()
+        self.fields["noticed_at"].initial = f"{now:%Y-%m-%dT%H:%M}"
+        self.fields["time_zone"].initial = timezone.get_current_timezone_name()
+
+    @property
+    def system_fields(self) -> list[forms.BoundField]:
+        """The choices of how badly each system is hit."""
+        return [self[f"system_{system.value}"] for system in PortSystem]
+
+    def clean_time_zone(self) -> zoneinfo.ZoneInfo:
+        """The zone. Raises ValidationError for a name nobody knows."""
+        name = self.cleaned_data["time_zone"]
+        if name not in zoneinfo.available_timezones():
+            raise forms.ValidationError(
+                f"“{name}” is not a time zone. Try one such as Asia/Tokyo, Europe/Rotterdam, UTC.")
+        return zoneinfo.ZoneInfo(name)
+
+    def clean(self) -> dict[str, Any]:
+        """What one field cannot tell by itself."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not self._systems():
+            self.add_error(None, "Say which system is hit; “Something else” is fine.")
+        if not (cleaned.get("narrative") or cleaned.get("technical")) and not (
+            {"narrative", "technical"} & set(self.errors)
+        ):
+            self.add_error("narrative", "Write a sentence, or paste something below.")
+        if "noticed_at" in cleaned and "time_zone" in cleaned:
+            self._clean_noticed(cleaned)
+        return cleaned
+
+    def _clean_noticed(self, cleaned: dict[str, Any]) -> None:
+        try:
+            noticed = datetime.fromisoformat(cleaned["noticed_at"])
+            noticed = noticed.replace(tzinfo=cleaned["time_zone"])
+        except ValueError:
+            self.add_error("noticed_at", "Write date and time as 2026-11-24T06:30.")
+            return
+        now = timezone.now()
+        if noticed > now + CLOCK_SLACK:
+            self.add_error("noticed_at", f"That is still to come in {cleaned['time_zone']}. Check "
+                                         "the time and the time zone.")
+        elif noticed.year < now.year - 10:
+            self.add_error("noticed_at", "That is more than ten years ago. Check the date.")
+        cleaned["noticed_at"] = noticed
+
+    def _systems(self) -> dict[str, str]:
+        chosen = {
+            system.value: self.cleaned_data.get(f"system_{system.value}", "")
+            for system in PortSystem
+        }
+        return {system: impact for system, impact in chosen.items() if impact}
+
+    def report(self) -> tuple[Report, Submission]:
+        """The unsaved rows. The form's token is the submission's key, so that a second click on
+        "send" meets the first."""
+        cleaned = self.cleaned_data
+        submission = Submission(
+            id=cleaned["token"], source=self.author.organisation, door=Door.FORM)
+        return Report(
+            author=self.author, attack=cleaned["attack"], noticed_at=cleaned["noticed_at"],
+            systems=self._systems(), narrative=cleaned["narrative"].strip(),
+            technical=cleaned["technical"], tlp=cleaned["tlp"], warn_now=cleaned["warn_now"],
+            may_name=cleaned["may_name"],
+        ), submission

@@ -1,0 +1,59 @@
+"""add_member NAME --slug S --role R --ceiling TLP"""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+from django.core.validators import validate_email, validate_slug
+from django.db import transaction
+
+from crc.members import audit
+from crc.members.command import HubCommand
+from crc.members.models import Contact, Organisation
+from crc.members.roles import PortRole
+from sharing import collections
+from sharing.stix.markings import Tlp
+
+
+class Command(HubCommand):
+    """Run again with the same slug to change name, role, ceiling or tell-tales."""
+
+    help = "Add an organisation, with its inbox."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """See the class."""
+        super().add_arguments(parser)
+        parser.add_argument("name")
+        parser.add_argument("--slug", required=True)
+        parser.add_argument("--role", required=True,
+                            choices=[r for r in PortRole.values if r != PortRole.DESK])
+        parser.add_argument("--ceiling", default=Tlp.AMBER_STRICT.value,
+                            choices=[t.value for t in Tlp if t is not Tlp.RED])
+        parser.add_argument("--contact", action="append", default=[], metavar="EMAIL",
+                            help="an address that warnings go to; may be given several times")
+        parser.add_argument("--telltale", action="append", default=[], metavar="WORD",
+                            help="a word that would give the member away: brand, domain, prefix")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Raises CommandError for a bad slug or address."""
+        try:
+            validate_slug(options["slug"])
+            for email in options["contact"]:
+                validate_email(email)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        if options["slug"] == collections.DESK:
+            raise CommandError("The slug 'desk' is the hub's own.")
+        with transaction.atomic():
+            organisation, made = Organisation.objects.update_or_create(
+                slug=options["slug"],
+                defaults={"name": options["name"], "port_role": options["role"],
+                          "ceiling": options["ceiling"], "telltales": options["telltale"]})
+            for email in options["contact"]:
+                Contact.objects.get_or_create(organisation=organisation, email=email.lower())
+            alias = collections.inbox(organisation).alias
+            audit.record("member.added" if made else "member.changed", actor="operator",
+                         subject=organisation.slug, ceiling=organisation.ceiling)
+        self.answer(options, f"{organisation.name} is a member; its inbox is {alias}.",
+                    slug=organisation.slug, inbox=alias, made=made)
