@@ -45,7 +45,7 @@ def _case_page(
     made = getattr(submission, "release", None)
     problem, shared = "", []
     if made:
-        shared = [orjson.loads(obj.body) for obj in made.objects.order_by("pk")]
+        shared = [orjson.loads(obj.body) for obj in made.stix_objects.order_by("pk")]
     elif report.consent is not Tlp.RED:
         problem, shared = _preview(report)
     failed = any(form and form.errors for form in (release_form, decline_form))
@@ -77,7 +77,7 @@ def _private(submission: Submission) -> list[Json]:
     ids = [entry[0] for entry in submission.receipt]
     found = {obj.stix_id: obj for obj in StixObject.objects.filter(stix_id__in=ids, release=None)
              .order_by("submission_id")}
-    found |= {obj.stix_id: obj for obj in submission.objects.all()}
+    found |= {obj.stix_id: obj for obj in submission.stix_objects.all()}
     return [orjson.loads(found[stix_id].body) for stix_id in ids if stix_id in found]
 
 

@@ -37,7 +37,7 @@ def _inbox(organisation: Organisation) -> list[Alert]:
         deliveries__organisation=organisation, deliveries__channel="inbox",
     ).annotate(answer=Subquery(newest.values("choice")[:1])).select_related("group")
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
-    return list(sent.filter(tlp__in=[tlp.value for tlp in cleared])[:100])
+    return list(sent.filter(tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
 
 
 @require_safe

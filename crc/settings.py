@@ -119,7 +119,7 @@ TIME_ZONE = env.text("CRC_TIME_ZONE", "UTC")
 
 # --- the browser ---------------------------------------------------------------------------------
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT = env.text("CRC_STATIC_ROOT") or None
 STATICFILES_DIRS = [BASE_DIR / "crc" / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
@@ -144,6 +144,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_SSL_REDIRECT = False  # the proxy's work; see docs/operating.md
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+CSRF_FAILURE_VIEW = "sharing.views.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 # Far above every field of ours, so that a huge paste meets the field, which says its limit, and
 # not a bare 400.

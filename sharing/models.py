@@ -172,8 +172,8 @@ class StixObject(models.Model):
     revoked = models.BooleanField(default=False)
     tlp = models.CharField(max_length=12)
     body = models.TextField()
-    submission = models.ForeignKey(Submission, models.PROTECT, null=True, related_name="objects")
-    release = models.ForeignKey(Release, models.PROTECT, null=True, related_name="objects")
+    submission = models.ForeignKey(Submission, models.PROTECT, null=True, related_name="stix_objects")
+    release = models.ForeignKey(Release, models.PROTECT, null=True, related_name="stix_objects")
 
     class Meta:
         constraints: ClassVar = [

@@ -23,11 +23,16 @@ class Webhook:
     def send(self, notice: Notice) -> None:
         """Raises DeliveryError."""
         body = orjson.dumps(event(notice))
-        signed = signing.headers(notice.secret, message_id=notice.message_id,
-                                 timestamp=int(time.time()), body=body)
+        now = int(time.time())
+        headers = {
+            "content-type": "application/json",
+            signing.HEADERS.id: notice.message_id,
+            signing.HEADERS.timestamp: str(now),
+            signing.HEADERS.signature: signing.sign(
+                [notice.secret], notice.message_id, now, body),
+        }
         try:
-            answer = outbound().post(
-                notice.address, body, {"content-type": "application/json", **signed})
+            answer = outbound().post(notice.address, body, headers)
         except OutboundError as error:
             raise DeliveryError(error.reason, permanent=error.permanent) from None
         if 200 <= answer.status < 300:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import jsonschema_rs
 import orjson
-import stix2validator
 
 from sharing.stix import patterns
 from sharing.stix.markings import EXTENSION_ID, MARKING_IDS, Json, Tlp, UnknownMarking, strictest
@@ -171,9 +171,18 @@ def _schema(obj: Json) -> Iterator[Problem]:
 
 
 @cache
+def _schema_root() -> Path:
+    """Where the stix2-validator package keeps the schemas; importing it would cost a second."""
+    found = find_spec("stix2validator")
+    assert found is not None  # noqa: S101 - a declared dependency
+    assert found.origin is not None  # noqa: S101
+    return Path(found.origin).parent / "schemas-2.1" / "schemas"
+
+
+@cache
 def _schema_files() -> dict[str, Path]:
     """The OASIS schema of each type, as shipped in the stix2-validator package."""
-    root = Path(stix2validator.__file__).parent / "schemas-2.1" / "schemas"
+    root = _schema_root()
     folders = ("sdos", "sros", "observables", "common")
     files = {path.stem: path for folder in folders for path in (root / folder).glob("*.json")}
     known = {*_CONTRIBUTING, "marking-definition", "language-content", "extension-definition"}
@@ -186,7 +195,7 @@ def _schema_files() -> dict[str, Path]:
 @cache
 def _validator(kind: str) -> jsonschema_rs.Draft202012Validator:
     """The compiled schema of one type; for types STIX does not know, the core properties'."""
-    root = Path(stix2validator.__file__).parent / "schemas-2.1" / "schemas"
+    root = _schema_root()
     path = _schema_files()[kind] if kind else root / "common" / "core.json"
     return jsonschema_rs.Draft202012Validator(
         orjson.loads(path.read_bytes()), registry=_registry())
@@ -195,7 +204,7 @@ def _validator(kind: str) -> jsonschema_rs.Draft202012Validator:
 @cache
 def _registry() -> jsonschema_rs.Registry:
     """Every OASIS schema under its own address, so that none is ever fetched."""
-    root = Path(stix2validator.__file__).parent / "schemas-2.1" / "schemas"
+    root = _schema_root()
     schemas = [orjson.loads(path.read_bytes()) for path in root.rglob("*.json")]
     return jsonschema_rs.Registry([(schema["$id"], schema) for schema in schemas])
 

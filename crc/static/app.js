@@ -1,0 +1,67 @@
+/* Small comforts. Every page works without this file. */
+"use strict";
+
+const theme = localStorage.getItem("theme");
+if (theme) document.documentElement.dataset.theme = theme;
+
+function switchTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const now = document.documentElement.dataset.theme || (dark ? "dark" : "light");
+  const next = now === "dark" ? "light" : "dark";
+  document.documentElement.dataset.theme = next;
+  localStorage.setItem("theme", next);
+}
+
+function markHit(select) {
+  select.classList.toggle("hit", select.value !== "");
+}
+
+/* A report that is half written survives a closed tab, on this device only, until it is sent. */
+function keepDraft(form) {
+  const name = `draft:${form.dataset.draft}`;
+  const kept = JSON.parse(sessionStorage.getItem(name) || "{}");
+  const fields = [...form.elements].filter((e) => e.name && e.type !== "hidden");
+  if (!form.dataset.bound) {
+    for (const e of fields) {
+      if (!(e.name in kept)) continue;
+      if (e.type === "radio") e.checked = e.value === kept[e.name];
+      else if (e.type === "checkbox") e.checked = kept[e.name];
+      else e.value = kept[e.name];
+    }
+  }
+  form.addEventListener("input", () => {
+    const now = {};
+    for (const e of fields) {
+      if (e.type === "radio") { if (e.checked) now[e.name] = e.value; }
+      else now[e.name] = e.type === "checkbox" ? e.checked : e.value;
+    }
+    try { sessionStorage.setItem(name, JSON.stringify(now)); } catch { /* full: no draft */ }
+  });
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("[data-theme-switch]").forEach((b) => {
+    b.hidden = false;
+    b.addEventListener("click", switchTheme);
+  });
+  document.querySelectorAll("[data-draft-sent]").forEach((e) =>
+    sessionStorage.removeItem(`draft:${e.dataset.draftSent}`));
+  document.querySelectorAll("form[data-draft]").forEach(keepDraft);
+  document.querySelectorAll(".systems select").forEach((s) => {
+    markHit(s);
+    s.addEventListener("change", () => markHit(s));
+  });
+  document.querySelectorAll("form[data-once]").forEach((form) =>
+    form.addEventListener("submit", () => {
+      const button = form.querySelector("button[type=submit]");
+      button.disabled = true;
+      button.textContent = button.dataset.busy || "Sending…";
+    }));
+  document.querySelector("[data-focus]")?.focus();
+});
+
+/* Back from the next page, a disabled button would stay so. */
+addEventListener("pageshow", () =>
+  document.querySelectorAll("form[data-once] button[type=submit]").forEach((b) => {
+    b.disabled = false;
+  }));
