@@ -5,30 +5,31 @@ import logging
 
 import kombu.exceptions
 import redis
-from celery import shared_task
+
 
 from alerts import fanout, triage
 from alerts.models import Alert
+from crc.celery import app
 
 log = logging.getLogger(__name__)
 
 CHUNK = 10
 
 
-@shared_task(name="alerts.tasks.triage_submission")
+@app.task(name="alerts.tasks.triage_submission")
 def triage_submission(submission_id: str) -> None:
     """Assess one submission and send what it raises."""
     for alert in triage.triage(submission_id):
         ring_for(alert)
 
 
-@shared_task(name="alerts.tasks.deliver")
+@app.task(name="alerts.tasks.deliver")
 def deliver(delivery_ids: list[str]) -> None:
     """Send some deliveries."""
     fanout.send_all(delivery_ids)
 
 
-@shared_task(name="alerts.tasks.sweep")
+@app.task(name="alerts.tasks.sweep")
 def sweep() -> None:
     """Find what the doorbell missed and do it."""
     run_sweep()
