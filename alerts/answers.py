@@ -38,11 +38,14 @@ def opened(token: str) -> Invitation:
     """What a link stands for. Raises BadLink."""
     try:
         pk, choice = signing.loads(
-            token, salt=_SALT, max_age=timedelta(days=settings.ANSWER_LINK_DAYS))
+            token, salt=_SALT, max_age=timedelta(days=settings.ANSWER_LINK_DAYS)
+        )
     except signing.SignatureExpired:
         raise BadLink("This link has expired. Log in to answer.") from None
     except (signing.BadSignature, ValueError):
-        raise BadLink("This link is not complete. Copy it whole from the mail, or log in.") from None
+        raise BadLink(
+            "This link is not complete. Copy it whole from the mail, or log in."
+        ) from None
     delivery = Delivery.objects.select_related("alert", "organisation").filter(pk=pk).first()
     if delivery is None or not delivery.organisation.is_active:
         raise BadLink("This warning is no longer there.")
@@ -57,10 +60,20 @@ def record(
     user = by if isinstance(by, User) else None
     with transaction.atomic():
         answer = Answer.objects.create(
-            alert=alert, organisation=organisation, user=user, choice=chosen,
-            note=note.strip()[:MAX_NOTE], by=by.email if isinstance(by, User) else by)
-        audit.record("alert.answered", actor=by, subject=str(alert.pk),
-                     organisation=organisation.slug, choice=chosen.value)
+            alert=alert,
+            organisation=organisation,
+            user=user,
+            choice=chosen,
+            note=note.strip()[:MAX_NOTE],
+            by=by.email if isinstance(by, User) else by,
+        )
+        audit.record(
+            "alert.answered",
+            actor=by,
+            subject=str(alert.pk),
+            organisation=organisation.slug,
+            choice=chosen.value,
+        )
     return answer
 
 

@@ -21,7 +21,9 @@ class Address:
     address: str
 
 
-def members(group: Group, tlp: Tlp, *, silent: Organisation | None = None) -> QuerySet[Organisation]:
+def members(
+    group: Group, tlp: Tlp, *, silent: Organisation | None = None
+) -> QuerySet[Organisation]:
     """Who may see it and should know: not the desk, which raised it, and not ``silent``."""
     warned = visibility.organisations_for(group, tlp).exclude(port_role=PortRole.DESK)
     return warned.exclude(pk=silent.pk) if silent else warned
@@ -39,10 +41,12 @@ def _addresses(organisations: QuerySet[Organisation]) -> Iterator[Address]:
     for pk, url in endpoints.values_list("organisation_id", "url"):
         yield Address(pk, "webhook", url)
     people = [
-        *Contact.objects.filter(organisation__in=organisations, is_active=True)
-        .values_list("organisation_id", "email"),
-        *User.objects.filter(organisation__in=organisations, is_active=True)
-        .values_list("organisation_id", "email"),
+        *Contact.objects.filter(organisation__in=organisations, is_active=True).values_list(
+            "organisation_id", "email"
+        ),
+        *User.objects.filter(organisation__in=organisations, is_active=True).values_list(
+            "organisation_id", "email"
+        ),
     ]
     for pk, email in people:
         yield Address(pk, "email", email.lower())
@@ -51,4 +55,5 @@ def _addresses(organisations: QuerySet[Organisation]) -> Iterator[Address]:
 def still_listed(organisation: Organisation, channel: str, address: str) -> bool:
     """Whether the address is one of the member's today."""
     return Address(organisation.pk, channel, address) in addresses(
-        Organisation.objects.filter(pk=organisation.pk))
+        Organisation.objects.filter(pk=organisation.pk)
+    )

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from alerts import fanout
 from alerts.models import Alert, Corroboration, Observation
@@ -30,24 +30,28 @@ def observe(submission: Submission) -> None:
     keys = {
         # A digest, so that the longest URL fits and the table shows nobody's indicators.
         _INDICATOR + hashlib.sha256(f"{kind}:{value}".encode()).hexdigest()
-        for kind, value in ListedValue.objects.filter(object__submission=submission)
-        .values_list("kind", "value")
+        for kind, value in ListedValue.objects.filter(object__submission=submission).values_list(
+            "kind", "value"
+        )
     }
     report = Report.objects.filter(submission=submission).first()
     if report and report.attack != AttackKind.OTHER:
-        keys |= {f"{_PATTERN}{report.attack}@{system}"
-                 for system, impact in report.systems.items() if impact != Impact.NONE}
+        keys |= {
+            f"{_PATTERN}{report.attack}@{system}"
+            for system, impact in report.systems.items()
+            if impact != Impact.NONE
+        }
     Observation.objects.bulk_create(
-        Observation(submission=submission, source=submission.source, key=key,
-                    at=submission.received_at)
+        Observation(
+            submission=submission, source=submission.source, key=key, at=submission.received_at
+        )
         for key in sorted(keys)
     )
 
 
 def corroborate(submission: Submission) -> Corroboration | None:
     """Tie this submission to others that tell of the same thing; None when there are none."""
-    others = Submission.objects.filter(
-        observations__in=_matching(submission)).distinct()
+    others = Submission.objects.filter(observations__in=_matching(submission)).distinct()
     if not others:
         return None
     story = Corroboration.objects.filter(submissions__in=others).order_by("pk").first()
@@ -58,7 +62,7 @@ def corroborate(submission: Submission) -> Corroboration | None:
     return story
 
 
-def _matching(submission: Submission) -> "Q":
+def _matching(submission: Submission) -> QuerySet[Observation]:
     own = Observation.objects.filter(submission=submission)
     match = Q(pk__in=[])
     for prefix, hours in (
@@ -68,8 +72,10 @@ def _matching(submission: Submission) -> "Q":
         window = timedelta(hours=hours)
         match |= Q(
             key__in=own.filter(key__startswith=prefix).values("key"),
-            at__gte=submission.received_at - window, at__lte=submission.received_at + window)
-    return Observation.objects.filter(match).exclude(source=submission.source)  # type: ignore[return-value]
+            at__gte=submission.received_at - window,
+            at__lte=submission.received_at + window,
+        )
+    return Observation.objects.filter(match).exclude(source=submission.source)
 
 
 def warn(story: Corroboration) -> Alert | None:
@@ -83,11 +89,17 @@ def warn(story: Corroboration) -> Alert | None:
         return None
     severity = _severity(story).raised()
     alert = fanout.raise_alert(
-        released, kind=Alert.Kind.CORROBORATION, severity=severity, group=_audience(released),
+        released,
+        kind=Alert.Kind.CORROBORATION,
+        severity=severity,
+        group=_audience(released),
         title=f"Seen by {story.members} members: {released.title}"[:240],
-        body=(f"{story.members} members of the port have now reported the same indicator, or the "
-              "same kind of attack on the same kind of system. Treat it as a campaign against "
-              "the port: check your own systems now.\n\n" + released.advice).strip())
+        body=(
+            f"{story.members} members of the port have now reported the same indicator, or the "
+            "same kind of attack on the same kind of system. Treat it as a campaign against "
+            "the port: check your own systems now.\n\n" + released.advice
+        ).strip(),
+    )
     Alert.objects.filter(pk=alert.pk).update(corroboration=story)
     add_sightings(released, count=story.members)
     story.told = story.members
@@ -109,5 +121,8 @@ def _audience(released: Release) -> Group:
 
 def _severity(story: Corroboration) -> Severity:
     reports = Report.objects.filter(submission__corroborations=story)
-    return max((assess(AttackKind(r.attack), r.impact_by_system) for r in reports),
-               key=lambda severity: severity.rank, default=Severity.MEDIUM)
+    return max(
+        (assess(AttackKind(r.attack), r.impact_by_system) for r in reports),
+        key=lambda severity: severity.rank,
+        default=Severity.MEDIUM,
+    )

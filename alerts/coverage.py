@@ -40,8 +40,10 @@ class Coverage:
     @property
     def affected(self) -> int:
         """How many members say so now."""
-        return sum(line.answer is not None and line.answer.choice == Answer.Choice.AFFECTED
-                   for line in self.lines)
+        return sum(
+            line.answer is not None and line.answer.choice == Answer.Choice.AFFECTED
+            for line in self.lines
+        )
 
 
 def coverage(alert: Alert) -> Coverage:
@@ -50,7 +52,8 @@ def coverage(alert: Alert) -> Coverage:
     lines: dict[int, Line] = {}
     rows = alert.deliveries.select_related("organisation").order_by("organisation__name", "channel")
     for row in rows:
-        line = lines.setdefault(row.organisation_id, Line(
-            row.organisation, [], newest.get(row.organisation_id)))
+        line = lines.setdefault(
+            row.organisation_id, Line(row.organisation, [], newest.get(row.organisation_id))
+        )
         line.deliveries.append(row)
     return Coverage(sorted(lines.values(), key=lambda line: line.answer is not None))

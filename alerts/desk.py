@@ -27,9 +27,15 @@ def queue(request: MemberRequest) -> HttpResponse:
     """What came in, newest first, and the warnings that are out."""
     submissions = Submission.objects.select_related("source", "report", "release")
     alerts = [(alert, coverage(alert)) for alert in Alert.objects.select_related("group")[:20]]
-    return render(request, "alerts/desk.html", {
-        "submissions": submissions.exclude(door="import")[:100], "alerts": alerts,
-        "open": Report.objects.filter(state=Report.State.OPEN).count()})
+    return render(
+        request,
+        "alerts/desk.html",
+        {
+            "submissions": submissions.exclude(door="import")[:100],
+            "alerts": alerts,
+            "open": Report.objects.filter(state=Report.State.OPEN).count(),
+        },
+    )
 
 
 def _report(reference: str) -> Report:
@@ -38,7 +44,9 @@ def _report(reference: str) -> Report:
 
 
 def _case_page(
-    request: MemberRequest, report: Report, release_form: ReleaseForm | None = None,
+    request: MemberRequest,
+    report: Report,
+    release_form: ReleaseForm | None = None,
     decline_form: DeclineForm | None = None,
 ) -> HttpResponse:
     submission = report.submission
@@ -49,19 +57,32 @@ def _case_page(
     elif report.consent is not Tlp.RED:
         problem, shared = _preview(report)
     failed = any(form and form.errors for form in (release_form, decline_form))
-    return render(request, "alerts/case.html", {
-        "report": report, "submission": submission, "release": made,
-        "severity": triage.severity_of(report).value,
-        "systems": [(SYSTEMS[s].label, IMPACTS[i].label)
-                    for s, i in report.impact_by_system.items()],
-        "understood": understood(report), "private": _shown(_private(submission)),
-        "shared": _shown(shared), "problem": problem,
-        "stories": submission.corroborations.all(),
-        "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
-        "release_form": release_form or ReleaseForm(report=report, initial={
-            "tlp": report.consent.value, "title": compose.title_for(incident(report))}),
-        "decline_form": decline_form or DeclineForm(),
-    }, status=422 if failed else 200)
+    return render(
+        request,
+        "alerts/case.html",
+        {
+            "report": report,
+            "submission": submission,
+            "release": made,
+            "severity": triage.severity_of(report).value,
+            "systems": [
+                (SYSTEMS[s].label, IMPACTS[i].label) for s, i in report.impact_by_system.items()
+            ],
+            "understood": understood(report),
+            "private": _shown(_private(submission)),
+            "shared": _shown(shared),
+            "problem": problem,
+            "stories": submission.corroborations.all(),
+            "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
+            "release_form": release_form
+            or ReleaseForm(
+                report=report,
+                initial={"tlp": report.consent.value, "title": compose.title_for(incident(report))},
+            ),
+            "decline_form": decline_form or DeclineForm(),
+        },
+        status=422 if failed else 200,
+    )
 
 
 def _preview(report: Report) -> tuple[str, list[Json]]:
@@ -75,8 +96,12 @@ def _preview(report: Report) -> tuple[str, list[Json]]:
 def _private(submission: Submission) -> list[Json]:
     """The submission's objects as its receipt lists them: shared ones may have come before."""
     ids = [entry[0] for entry in submission.receipt]
-    found = {obj.stix_id: obj for obj in StixObject.objects.filter(stix_id__in=ids, release=None)
-             .order_by("submission_id")}
+    found = {
+        obj.stix_id: obj
+        for obj in StixObject.objects.filter(stix_id__in=ids, release=None).order_by(
+            "submission_id"
+        )
+    }
     found |= {obj.stix_id: obj for obj in submission.stix_objects.all()}
     return [orjson.loads(found[stix_id].body) for stix_id in ids if stix_id in found]
 
@@ -86,9 +111,14 @@ def _shown(graph: list[Json]) -> list[dict[str, str]]:
     furniture = {"marking-definition", "relationship"}
     rows = [
         {
-            "type": obj["type"], "id": obj["id"],
-            "name": str(obj.get("name") or obj.get("value") or obj.get("relationship_type")
-                        or next(iter(obj.get("hashes", {}).values()), "")),
+            "type": obj["type"],
+            "id": obj["id"],
+            "name": str(
+                obj.get("name")
+                or obj.get("value")
+                or obj.get("relationship_type")
+                or next(iter(obj.get("hashes", {}).values()), "")
+            ),
             "json": orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode(),
         }
         for obj in graph
@@ -116,9 +146,13 @@ def release_case(request: MemberRequest, reference: str) -> HttpResponse:
     except NotReleasable as obstacle:
         form.add_error(None, str(obstacle))
         return _case_page(request, report, release_form=form)
-    rung = all([tasks.ring_for(alert) for alert in raised])
-    messages.success(request, "Released; the warning is going out." if rung else
-                     "Released. Sending is delayed and will start by itself.")
+    rung = sum(tasks.ring_for(alert) for alert in raised) == len(raised)
+    messages.success(
+        request,
+        "Released; the warning is going out."
+        if rung
+        else "Released. Sending is delayed and will start by itself.",
+    )
     return redirect("case", reference=reference)
 
 
@@ -144,5 +178,5 @@ def decline_case(request: MemberRequest, reference: str) -> HttpResponse:
 def warning_coverage(request: MemberRequest, pk: str) -> HttpResponse:
     """Who was sent one warning, and who has answered."""
     alert = get_object_or_404(Alert.objects.select_related("group", "release__submission"), pk=pk)
-    page = "alerts/coverage_table.html" if request.htmx else "alerts/coverage.html"  # type: ignore[attr-defined]
+    page = "alerts/coverage_table.html" if request.htmx else "alerts/coverage.html"
     return render(request, page, {"alert": alert, "coverage": coverage(alert)})

@@ -27,7 +27,7 @@ from sharing.stix.markings import Tlp
 
 log = logging.getLogger(__name__)
 
-# Longer than the longest send (15 s outbound, 10 s per SMTP step), so that no live send is repeated.
+# Longer than the longest send (15 s outbound, 10 s per SMTP step): no live send is repeated.
 LEASE: Final = timedelta(seconds=60)
 # Seconds to wait after each failed try: quick at first, then for two days.
 BACK_OFF: Final = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 86_400)
@@ -35,24 +35,46 @@ BATCH: Final = 200
 
 
 def raise_alert(
-    release: Release, *, kind: Alert.Kind, severity: Severity, group: Group, title: str, body: str,
+    release: Release,
+    *,
+    kind: Alert.Kind,
+    severity: Severity,
+    group: Group,
+    title: str,
+    body: str,
     silent: Organisation | None = None,
 ) -> Alert:
     """A warning and one delivery row per address, inside the caller's transaction."""
     alert = Alert.objects.create(
-        release=release, kind=kind, severity=severity.value, tlp=release.tlp, group=group,
-        title=title, body=body)
+        release=release,
+        kind=kind,
+        severity=severity.value,
+        tlp=release.tlp,
+        group=group,
+        title=title,
+        body=body,
+    )
     warned = audience.members(group, Tlp(release.tlp), silent=silent)
     Delivery.objects.bulk_create(
         [
-            Delivery(alert=alert, organisation_id=to.organisation_id, channel=to.channel,
-                     address=to.address)
+            Delivery(
+                alert=alert,
+                organisation_id=to.organisation_id,
+                channel=to.channel,
+                address=to.address,
+            )
             for to in audience.addresses(warned)
         ],
         batch_size=500,
     )
-    audit.record("alert.raised", actor="hub", subject=str(alert.pk), kind=kind.value,
-                 severity=severity.value, release=str(release.pk))
+    audit.record(
+        "alert.raised",
+        actor="hub",
+        subject=str(alert.pk),
+        kind=kind.value,
+        severity=severity.value,
+        release=str(release.pk),
+    )
     return alert
 
 
@@ -60,7 +82,8 @@ def due(limit: int = BATCH) -> list[str]:
     """Ids of deliveries to send now: leases that ran out are given back first."""
     now = timezone.now()
     Delivery.objects.filter(state=Delivery.State.SENDING, lease_until__lt=now).update(
-        state=Delivery.State.DUE, lease_until=None, next_try_at=now)
+        state=Delivery.State.DUE, lease_until=None, next_try_at=now
+    )
     rows = Delivery.objects.filter(state=Delivery.State.DUE, next_try_at__lte=now)
     ordered = rows.order_by("next_try_at").values_list("pk", flat=True)[:limit]
     return [str(pk) for pk in ordered]
@@ -93,8 +116,9 @@ def send(pk: str) -> bool:
         _failed(delivery, error)
     except Exception as error:  # the outermost loop: one bad row must not stop the others
         log.exception("delivery %s crashed", delivery.pk)
-        _failed(delivery, DeliveryError(f"fault in the hub: {type(error).__name__}",
-                                        permanent=False))
+        _failed(
+            delivery, DeliveryError(f"fault in the hub: {type(error).__name__}", permanent=False)
+        )
     else:
         _record(delivery, Delivery.State.SENT, "")
     return True
@@ -104,8 +128,12 @@ def claim(pk: str) -> bool:
     """Whether this call, and no other, now holds the delivery."""
     now = timezone.now()
     free = Delivery.objects.filter(pk=pk, state=Delivery.State.DUE, next_try_at__lte=now)
-    return free.update(state=Delivery.State.SENDING, lease_until=now + LEASE,
-                       attempts=F("attempts") + 1) == 1
+    return (
+        free.update(
+            state=Delivery.State.SENDING, lease_until=now + LEASE, attempts=F("attempts") + 1
+        )
+        == 1
+    )
 
 
 def _obstacle(delivery: Delivery) -> str:
@@ -126,15 +154,21 @@ def _failed(delivery: Delivery, error: DeliveryError) -> None:
         return
     wait = timedelta(seconds=BACK_OFF[delivery.attempts - 1])
     Delivery.objects.filter(pk=delivery.pk, state=Delivery.State.SENDING).update(
-        state=Delivery.State.DUE, lease_until=None, next_try_at=timezone.now() + wait,
-        reason=error.reason[:300])
+        state=Delivery.State.DUE,
+        lease_until=None,
+        next_try_at=timezone.now() + wait,
+        reason=error.reason[:300],
+    )
 
 
 def _record(delivery: Delivery, state: Delivery.State, reason: str) -> None:
     now = timezone.now()
     Delivery.objects.filter(pk=delivery.pk, state=Delivery.State.SENDING).update(
-        state=state, lease_until=None, reason=reason[:300],
-        sent_at=now if state is Delivery.State.SENT else None)
+        state=state,
+        lease_until=None,
+        reason=reason[:300],
+        sent_at=now if state is Delivery.State.SENT else None,
+    )
 
 
 def notice(delivery: Delivery) -> Notice:
@@ -148,14 +182,21 @@ def notice(delivery: Delivery) -> Notice:
     secret = ""
     if delivery.channel == "webhook":
         secret = Endpoint.objects.get(
-            organisation=delivery.organisation_id, url=delivery.address).secret
+            organisation=delivery.organisation_id, url=delivery.address
+        ).secret
     return Notice(
-        message_id=str(delivery.pk), alert_id=str(alert.pk), kind=alert.kind,
-        hub_name=settings.HUB_NAME, address=delivery.address, secret=secret, tlp=tlp.label,
+        message_id=str(delivery.pk),
+        alert_id=str(alert.pk),
+        kind=alert.kind,
+        hub_name=settings.HUB_NAME,
+        address=delivery.address,
+        secret=secret,
+        tlp=tlp.label,
         severity=alert.severity,
         title=alert.title if open_enough else f"A {tlp.label} warning waits for you",
-        body=alert.body if open_enough else "Its marking keeps the content inside the hub. "
-                                            "Log in to read it.",
+        body=alert.body
+        if open_enough
+        else "Its marking keeps the content inside the hub. Log in to read it.",
         raised_at=alert.raised_at,
         link=f"{settings.BASE_URL}/warnings/{alert.pk}/",
         answers={choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice},
@@ -166,5 +207,8 @@ def notice(delivery: Delivery) -> Notice:
 def mark_seen(alert: Alert, organisation: Organisation) -> None:
     """The member has opened the warning in the hub."""
     Delivery.objects.filter(
-        alert=alert, organisation=organisation, channel="inbox", seen_at=None,
+        alert=alert,
+        organisation=organisation,
+        channel="inbox",
+        seen_at=None,
     ).update(seen_at=timezone.now())

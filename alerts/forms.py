@@ -15,23 +15,32 @@ from sharing.stix.markings import Tlp
 class AnswerForm(forms.Form):
     """One of four, with a line of text."""
 
-    choice = forms.ChoiceField(choices=Answer.Choice.choices, widget=forms.RadioSelect,
-                               label="Are you affected?")
-    note = forms.CharField(label="Anything to add?", required=False, max_length=MAX_NOTE,
-                           help_text="The desk reads this; other members do not.")
+    choice = forms.ChoiceField(
+        choices=Answer.Choice.choices, widget=forms.RadioSelect, label="Are you affected?"
+    )
+    note = forms.CharField(
+        label="Anything to add?",
+        required=False,
+        max_length=MAX_NOTE,
+        help_text="The desk reads this; other members do not.",
+    )
 
 
 class ReleaseForm(forms.Form):
     """To whom, under which marking, in which words."""
 
     group = forms.ModelChoiceField(
-        Group.objects.all(), label="Audience", empty_label=None, to_field_name="slug")
+        Group.objects.all(), label="Audience", empty_label=None, to_field_name="slug"
+    )
     tlp = forms.ChoiceField(label="Marking")
     title = forms.CharField(label="Title", max_length=MAX_TITLE)
     advice = forms.CharField(
-        label="What members should do", max_length=MAX_ADVICE, required=False,
+        label="What members should do",
+        max_length=MAX_ADVICE,
+        required=False,
         widget=forms.Textarea(attrs={"rows": 4}),
-        help_text="Leave it empty for the standard advice.")
+        help_text="Leave it empty for the standard advice.",
+    )
     named = forms.BooleanField(label="Name the member", required=False)
 
     def __init__(self, *args: Any, report: Report, **kwargs: Any) -> None:
@@ -47,14 +56,21 @@ class ReleaseForm(forms.Form):
     def terms(self) -> Terms:
         """What the desk decided."""
         cleaned = self.cleaned_data
-        return Terms(group=cleaned["group"], tlp=Tlp(cleaned["tlp"]), title=cleaned["title"],
-                     advice=cleaned["advice"], named=cleaned.get("named", False))
+        return Terms(
+            group=cleaned["group"],
+            tlp=Tlp(cleaned["tlp"]),
+            title=cleaned["title"],
+            advice=cleaned["advice"],
+            named=cleaned.get("named", False),
+        )
 
 
 class DeclineForm(forms.Form):
     """Why it stays private; the reporter reads it."""
 
     reason = forms.CharField(
-        label="Reason, for the reporter", max_length=2_000,
+        label="Reason, for the reporter",
+        max_length=2_000,
         widget=forms.Textarea(attrs={"rows": 3}),
-        error_messages={"required": "The reporter will want to know why."})
+        error_messages={"required": "The reporter will want to know why."},
+    )

@@ -55,7 +55,8 @@ class Alert(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     release = models.ForeignKey(Release, models.PROTECT, related_name="alerts")
     corroboration = models.ForeignKey(
-        Corroboration, models.PROTECT, null=True, blank=True, related_name="alerts")
+        Corroboration, models.PROTECT, null=True, blank=True, related_name="alerts"
+    )
     kind = models.CharField(max_length=20, choices=Kind)
     severity = models.CharField(max_length=10)
     tlp = models.CharField(max_length=12)
@@ -68,8 +69,11 @@ class Alert(models.Model):
         ordering: ClassVar = ["-raised_at"]
         constraints: ClassVar = [
             # One first warning for one release, however often triage runs.
-            models.UniqueConstraint(fields=["release"], condition=models.Q(kind="warning"),
-                                    name="alerts_one_first_warning"),
+            models.UniqueConstraint(
+                fields=["release"],
+                condition=models.Q(kind="warning"),
+                name="alerts_one_first_warning",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -122,16 +126,20 @@ class Delivery(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["alert", "organisation", "channel", "address"],
-                name="alerts_delivery_once"),
+                fields=["alert", "organisation", "channel", "address"], name="alerts_delivery_once"
+            ),
         ]
         indexes: ClassVar = [
             # Read by the sweep: what is due.
-            models.Index(fields=["next_try_at"], name="alerts_delivery_due",
-                         condition=models.Q(state="due")),
+            models.Index(
+                fields=["next_try_at"], name="alerts_delivery_due", condition=models.Q(state="due")
+            ),
             # Read by the sweep: claimed by a worker that is gone.
-            models.Index(fields=["lease_until"], name="alerts_delivery_leased",
-                         condition=models.Q(state="sending")),
+            models.Index(
+                fields=["lease_until"],
+                name="alerts_delivery_leased",
+                condition=models.Q(state="sending"),
+            ),
             # Read by a member's inbox.
             models.Index(fields=["organisation", "channel"], name="alerts_delivery_inbox"),
         ]

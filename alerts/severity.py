@@ -25,8 +25,13 @@ class Severity(StrEnum):
         return list(Severity)[min(self.rank + 1, len(Severity) - 1)]
 
 
-_FLOORS: Final = ((90, Severity.CRITICAL), (70, Severity.HIGH), (45, Severity.MEDIUM),
-                  (25, Severity.LOW), (0, Severity.INFO))
+_FLOORS: Final = (
+    (90, Severity.CRITICAL),
+    (70, Severity.HIGH),
+    (45, Severity.MEDIUM),
+    (25, Severity.LOW),
+    (0, Severity.INFO),
+)
 _CARGO_STOPS: Final = 15
 _CARGO_SLOWS: Final = 5
 

@@ -6,7 +6,6 @@ import logging
 import kombu.exceptions
 import redis
 
-
 from alerts import fanout, triage
 from alerts.models import Alert
 from crc.celery import app
@@ -16,20 +15,20 @@ log = logging.getLogger(__name__)
 CHUNK = 10
 
 
-@app.task(name="alerts.tasks.triage_submission")
+@app.task(name="alerts.tasks.triage_submission")  # type: ignore[untyped-decorator]
 def triage_submission(submission_id: str) -> None:
     """Assess one submission and send what it raises."""
     for alert in triage.triage(submission_id):
         ring_for(alert)
 
 
-@app.task(name="alerts.tasks.deliver")
+@app.task(name="alerts.tasks.deliver")  # type: ignore[untyped-decorator]
 def deliver(delivery_ids: list[str]) -> None:
     """Send some deliveries."""
     fanout.send_all(delivery_ids)
 
 
-@app.task(name="alerts.tasks.sweep")
+@app.task(name="alerts.tasks.sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
     """Find what the doorbell missed and do it."""
     run_sweep()

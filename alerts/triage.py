@@ -1,4 +1,4 @@
-"""From arrival to decision: what the rules may decide is decided now, the rest waits at the desk."""
+"""From arrival to decision: what the rules may decide is decided now; the rest waits."""
 
 import logging
 
@@ -73,9 +73,14 @@ def release_from_desk(report: Report, terms: Terms, *, actor: User) -> list[Aler
 
 def _warn(made: Release, report: Report) -> Alert:
     return fanout.raise_alert(
-        made, kind=Alert.Kind.WARNING, severity=severity_of(report), group=made.group,
-        title=made.title, body=made.advice or _standard_advice(report),
-        silent=report.submission.source)
+        made,
+        kind=Alert.Kind.WARNING,
+        severity=severity_of(report),
+        group=made.group,
+        title=made.title,
+        body=made.advice or _standard_advice(report),
+        silent=report.submission.source,
+    )
 
 
 def severity_of(report: Report) -> Severity:
@@ -84,6 +89,8 @@ def severity_of(report: Report) -> Severity:
 
 
 def _standard_advice(report: Report) -> str:
-    return (f"A member of the port reports: {report.attack_label.lower()}. Check your own systems "
-            "for the indicators in the hub's lists and collections, tell your duty officer, and "
-            "answer below whether you are affected.")
+    return (
+        f"A member of the port reports: {report.attack_label.lower()}. Check your own systems "
+        "for the indicators in the hub's lists and collections, tell your duty officer, and "
+        "answer below whether you are affected."
+    )

@@ -33,9 +33,14 @@ KEEP_ALIVE_SECONDS = 20.0
 def _inbox(organisation: Organisation) -> list[Alert]:
     """The warnings sent to this member that it may still see, newest first, with its answer."""
     newest = Answer.objects.filter(alert=OuterRef("pk"), organisation=organisation)
-    sent = Alert.objects.filter(
-        deliveries__organisation=organisation, deliveries__channel="inbox",
-    ).annotate(answer=Subquery(newest.values("choice")[:1])).select_related("group")
+    sent = (
+        Alert.objects.filter(
+            deliveries__organisation=organisation,
+            deliveries__channel="inbox",
+        )
+        .annotate(answer=Subquery(newest.values("choice")[:1]))
+        .select_related("group")
+    )
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
     return list(sent.filter(tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
 
@@ -45,16 +50,17 @@ def _inbox(organisation: Organisation) -> list[Alert]:
 def warnings(request: MemberRequest) -> HttpResponse:
     """The member's inbox; a fragment of it for live update."""
     inbox = _inbox(request.user.organisation)
-    page = "alerts/inbox.html" if request.htmx else "alerts/warnings.html"  # type: ignore[attr-defined]
-    return render(request, page, {
-        "alerts": inbox, "unanswered": sum(alert.answer is None for alert in inbox)})  # type: ignore[attr-defined]
+    page = "alerts/inbox.html" if request.htmx else "alerts/warnings.html"
+    unanswered = sum(not getattr(alert, "answer", None) for alert in inbox)
+    return render(request, page, {"alerts": inbox, "unanswered": unanswered})
 
 
 def _warning(request: MemberRequest, pk: str) -> Alert:
     """One warning, if it was sent to this member and the member may see it still."""
     member = request.user.organisation
     alert = get_object_or_404(
-        Alert.objects.filter(deliveries__organisation=member).distinct(), pk=pk)
+        Alert.objects.filter(deliveries__organisation=member).distinct(), pk=pk
+    )
     if not visibility.may_see(member, alert.group, Tlp(alert.tlp)):
         get_object_or_404(Alert.objects.none())
     return alert
@@ -67,17 +73,31 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
     alert, member = _warning(request, pk), request.user.organisation
     form = AnswerForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        answers.record(alert, member, form.cleaned_data["choice"], by=request.user,
-                       note=form.cleaned_data["note"])
+        answers.record(
+            alert,
+            member,
+            form.cleaned_data["choice"],
+            by=request.user,
+            note=form.cleaned_data["note"],
+        )
         messages.success(request, "Your answer is with the desk. You can change it any time.")
         return redirect("warning", pk=alert.pk)
     fanout.mark_seen(alert, member)
     listed = ListedValue.objects.filter(
-        object__release=alert.release, object__in=visibility.objects_for(member).values("pk"))
-    return render(request, "alerts/warning.html", {
-        "alert": alert, "form": form, "answer": answers.current(alert).get(member.pk),
-        "choices": Answer.Choice, "values": listed.order_by("kind", "value")[:500],
-    }, status=422 if form.is_bound else 200)
+        object__release=alert.release, object__in=visibility.objects_for(member).values("pk")
+    )
+    return render(
+        request,
+        "alerts/warning.html",
+        {
+            "alert": alert,
+            "form": form,
+            "answer": answers.current(alert).get(member.pk),
+            "choices": Answer.Choice,
+            "values": listed.order_by("kind", "value")[:500],
+        },
+        status=422 if form.is_bound else 200,
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -91,15 +111,23 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
     except answers.BadLink as problem:
         return render(request, "alerts/badlink.html", {"problem": str(problem)}, status=404)
     delivery = invitation.delivery
-    context = {"notice": fanout.notice(delivery), "member": delivery.organisation,
-               "choice": invitation.choice, "choices": Answer.Choice}
+    context = {
+        "notice": fanout.notice(delivery),
+        "member": delivery.organisation,
+        "choice": invitation.choice,
+        "choices": Answer.Choice,
+    }
     if request.method == "POST":
         form = AnswerForm(request.POST)
         if not form.is_valid():
             return render(request, "alerts/answer.html", {**context, "form": form}, status=422)
         made = answers.record(
-            delivery.alert, delivery.organisation, form.cleaned_data["choice"],
-            by=f"link:{delivery.address}"[:160], note=form.cleaned_data["note"])
+            delivery.alert,
+            delivery.organisation,
+            form.cleaned_data["choice"],
+            by=f"link:{delivery.address}"[:160],
+            note=form.cleaned_data["note"],
+        )
         return render(request, "alerts/answered.html", {**context, "answer": made})
     form = AnswerForm(initial={"choice": invitation.choice})
     return render(request, "alerts/answer.html", {**context, "form": form})
@@ -111,8 +139,11 @@ async def events(request: HttpRequest) -> HttpResponseBase:
     if not isinstance(user, User):
         return HttpResponseForbidden()
     slug = user.organisation.slug
-    return StreamingHttpResponse(_stream(slug), content_type="text/event-stream", headers={
-        "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    return StreamingHttpResponse(
+        _stream(slug),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
 
 
 async def _stream(slug: str) -> AsyncIterator[bytes]:
@@ -123,7 +154,8 @@ async def _stream(slug: str) -> AsyncIterator[bytes]:
             yield b": connected\n\n"
             while True:
                 heard = await subscription.get_message(
-                    ignore_subscribe_messages=True, timeout=KEEP_ALIVE_SECONDS)
+                    ignore_subscribe_messages=True, timeout=KEEP_ALIVE_SECONDS
+                )
                 if heard is None:
                     yield b": still here\n\n"
                 else:

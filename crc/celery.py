@@ -15,8 +15,12 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     # Kombu's default is redelivery after an hour; the sweep would have sent by then anyway.
     broker_transport_options={
-        "visibility_timeout": 120, "unacked_restore_interval": 2, "unacked_restore_throttle": 1,
-        "socket_connect_timeout": 1, "socket_timeout": 10, "retry_on_timeout": False,
+        "visibility_timeout": 120,
+        "unacked_restore_interval": 2,
+        "unacked_restore_throttle": 1,
+        "socket_connect_timeout": 1,
+        "socket_timeout": 10,
+        "retry_on_timeout": False,
     },
     # A web request must not wait for a broker that is down: the sweep will ring instead.
     task_publish_retry=False,
@@ -29,9 +33,12 @@ app.conf.update(
     accept_content=["json"],
     timezone="UTC",
     beat_schedule={
-        "sweep": {"task": "alerts.tasks.sweep", "schedule": float(settings.SWEEP_SECONDS),
-                  # A sweep that waited for its turn is as good as none.
-                  "options": {"expires": settings.SWEEP_SECONDS * 2}},
+        "sweep": {
+            "task": "alerts.tasks.sweep",
+            "schedule": float(settings.SWEEP_SECONDS),
+            # A sweep that waited for its turn is as good as none.
+            "options": {"expires": settings.SWEEP_SECONDS * 2},
+        },
     },
 )
 app.autodiscover_tasks()

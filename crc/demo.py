@@ -42,7 +42,15 @@ Printed by NQ-YARD-07.northquay.example at 07:30, ticket INC-88231.
 dropper sha256 {HASH}, calls 203.0.113[.]66 and 2001:db8[:]66::1; OpenSSL 3.0.13.1 on 10.20.30.40
 """
 # Words that would name the source. None may reach anybody else.
-TELLTALES: Final = ("North Quay", "northquay", "NQ-YARD", "INC-88231", "Mori", "07:30", "10.20.30.40")
+TELLTALES: Final = (
+    "North Quay",
+    "northquay",
+    "NQ-YARD",
+    "INC-88231",
+    "Mori",
+    "07:30",
+    "10.20.30.40",
+)
 MEMBERS: Final = (
     ("north", "North Quay Terminal", "terminal", "AMBER+STRICT"),
     ("south", "South Basin Terminal", "terminal", "AMBER+STRICT"),
@@ -149,7 +157,7 @@ class MailSink:
             self.port: int = probe.getsockname()[1]
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """aiosmtpd's hook."""
         message = message_from_bytes(envelope.content, policy=policy.default)
         body = message.get_body(("plain",))
@@ -176,7 +184,7 @@ class HookSink:
         sink = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - http.server's name
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 try:
                     Webhook(sink.secret).verify(body, dict(self.headers.items()))
@@ -232,20 +240,51 @@ def seed(base: str, mails: MailSink, hooks: HookSink) -> Cast:
     password = secrets.token_urlsafe(12)
     for slug, name, role, ceiling in (*MEMBERS, OUTSIDER):
         telltales = ["--telltale", "northquay", "--telltale", "NQ-YARD"] if slug == "north" else []
-        command("add_member", name, "--slug", slug, "--role", role, "--ceiling", ceiling,
-                *telltales)
+        command(
+            "add_member", name, "--slug", slug, "--role", role, "--ceiling", ceiling, *telltales
+        )
         domain = "northquay" if slug == "north" else slug
-        command("add_user", f"duty@{slug}.example", "--member", slug, "--role", "member-admin",
-                "--name", "K. Mori" if slug == "north" else "Duty officer",
-                "--password-stdin", stdin=f"{password}\n")
-        command("add_member", name, "--slug", slug, "--role", role, "--ceiling", ceiling,
-                *telltales, *(["--contact", f"soc@{domain}.example"] if slug == "north" else []))
-    command("add_user", "desk@hub.example", "--member", "desk", "--role", "desk-admin",
-            "--password-stdin", stdin=f"{password}\n")
+        command(
+            "add_user",
+            f"duty@{slug}.example",
+            "--member",
+            slug,
+            "--role",
+            "member-admin",
+            "--name",
+            "K. Mori" if slug == "north" else "Duty officer",
+            "--password-stdin",
+            stdin=f"{password}\n",
+        )
+        command(
+            "add_member",
+            name,
+            "--slug",
+            slug,
+            "--role",
+            role,
+            "--ceiling",
+            ceiling,
+            *telltales,
+            *(["--contact", f"soc@{domain}.example"] if slug == "north" else []),
+        )
+    command(
+        "add_user",
+        "desk@hub.example",
+        "--member",
+        "desk",
+        "--role",
+        "desk-admin",
+        "--password-stdin",
+        stdin=f"{password}\n",
+    )
     hooks.secret = command("add_webhook", "--member", "anchor", "--url", hooks.url)
     read = ("--scope", "taxii:read", "--scope", "taxii:write")
     return Cast(
-        base=base, password=password, mails=mails, hooks=hooks,
+        base=base,
+        password=password,
+        mails=mails,
+        hooks=hooks,
         south_key=command("issue_key", "--member", "south", *read, "--label", "SIEM"),
         outsider_key=command("issue_key", "--member", "outsider", *read),
         firewall_key=command("issue_key", "--member", "kestrel", "--scope", "lists:read"),
@@ -258,10 +297,15 @@ def report_fields(page: str, *, warn: bool, technical: str, narrative: str) -> d
     hold(token, "the form carries no token")
     assert token is not None  # noqa: S101 - for the type checker
     return {
-        "token": token[1], "attack": "ransomware", "system_yard": "down",
+        "token": token[1],
+        "attack": "ransomware",
+        "system_yard": "down",
         "noticed_at": f"{datetime.now().astimezone():%Y-%m-%dT%H:%M}",
-        "time_zone": "UTC", "narrative": narrative, "technical": technical,
-        "warn_now": "yes" if warn else "no", "tlp": "AMBER+STRICT",
+        "time_zone": "UTC",
+        "narrative": narrative,
+        "technical": technical,
+        "warn_now": "yes" if warn else "no",
+        "tlp": "AMBER+STRICT",
     }
 
 
@@ -292,20 +336,29 @@ def first_report(cast: Cast, times: dict[str, float]) -> None:
     hold(shelf is not None, "the south terminal sees no community collection")
     north = cast.browser("north")
     page = north.get("/report/")
-    fields = report_fields(page, warn=True, technical=NOTE, narrative=(
-        "North Quay Terminal: the yard system's printer on NQ-YARD-07 printed a ransom note. K. Mori"))
-    say("        0 ms  North Quay Terminal    presses “Send the report”: the yard system prints a "
-        "ransom note")
+    fields = report_fields(
+        page,
+        warn=True,
+        technical=NOTE,
+        narrative=("North Quay Terminal: the printer of NQ-YARD-07 printed a ransom note. K. Mori"),
+    )
+    say(
+        "        0 ms  North Quay Terminal    presses “Send the report”: the yard system prints a "
+        "ransom note"
+    )
     clock = Clock()
     north.post("/report/", fields)
     reference = re.search(r"R-[0-9A-Z]{4}-[0-9A-Z]{4}", north.page)
     hold(reference and HASH in north.page, "the receipt shows no reference or nothing understood")
     assert reference is not None  # noqa: S101 - for the type checker
     times["receipt"] = clock.tell("North Quay Terminal", f"has its receipt, {reference[0]}")
-    wait_for(lambda: [i for i in seen_over_taxii(shelf, "indicator") if HASH in i["pattern"]],
-             "the indicator over TAXII")
-    times["taxii"] = clock.tell("South Basin Terminal", "its SIEM polls the new indicators over "
-                                                        "TAXII (taxii2-client)")
+    wait_for(
+        lambda: [i for i in seen_over_taxii(shelf, "indicator") if HASH in i["pattern"]],
+        "the indicator over TAXII",
+    )
+    times["taxii"] = clock.tell(
+        "South Basin Terminal", "its SIEM polls the new indicators over TAXII (taxii2-client)"
+    )
     wait_for(lambda: cast.hooks.events, "the webhook")
     times["webhook"] = clock.tell("Blue Anchor Line", "its receiver verified the signed webhook")
     wait_for(lambda: len(cast.mails.mails) >= len(MEMBERS) - 1, "the mails")
@@ -313,8 +366,10 @@ def first_report(cast: Cast, times: dict[str, float]) -> None:
     status, body = fetch_list(cast, cast.firewall_key, "sha256")
     hold(status == 200 and HASH in body, "the firewall's list lacks the hash")
     clock.tell("Kestrel Trucking", "its firewall fetched /lists/sha256.txt with the new hash")
-    hold(not any(to.startswith(("duty@north", "soc@north")) for to, _, _ in cast.mails.mails),
-         "the source was warned of its own report")
+    hold(
+        not any(to.startswith(("duty@north", "soc@north")) for to, _, _ in cast.mails.mails),
+        "the source was warned of its own report",
+    )
 
 
 def answers(cast: Cast) -> None:
@@ -353,17 +408,24 @@ def corroboration(cast: Cast, times: dict[str, float]) -> None:
     """The railway sees the same hash and keeps its report private; everybody is told it is two."""
     before = len(cast.hooks.events)
     rail = cast.browser("rail")
-    fields = report_fields(rail.get("/report/"), warn=False, technical=f"found {HASH}",
-                           narrative="The same file on the planner's machine.")
+    fields = report_fields(
+        rail.get("/report/"),
+        warn=False,
+        technical=f"found {HASH}",
+        narrative="The same file on the planner's machine.",
+    )
     clock = Clock()
     rail.post("/report/", fields)
     hold("What happens next" in rail.page, "the railway has no receipt")
     clock.tell("Harbour Railway", "reports the same hash, privately")
     event = wait_for(lambda: cast.hooks.events[before:], "the corroboration warning")[0]
-    hold(event["type"] == "alert.corroboration" and "2 members" in event["data"]["title"],
-         "the second warning does not say that two members saw it")
+    hold(
+        event["type"] == "alert.corroboration" and "2 members" in event["data"]["title"],
+        "the second warning does not say that two members saw it",
+    )
     times["corroboration"] = clock.tell(
-        "Everyone", f"“{event['data']['title']}” ({event['data']['severity']})")
+        "Everyone", f"“{event['data']['title']}” ({event['data']['severity']})"
+    )
     time.sleep(1)
     hold(len(cast.hooks.events) == before + 1, "more than one corroboration warning went out")
 
@@ -372,19 +434,26 @@ def hidden(cast: Cast) -> None:
     """What stayed hidden."""
     shelf = green(cast, cast.south_key)
     leaked_in = {
-        "TAXII": json.dumps(shelf.get_objects()), "webhooks": json.dumps(cast.hooks.events),
+        "TAXII": json.dumps(shelf.get_objects()),
+        "webhooks": json.dumps(cast.hooks.events),
         "mails": "\n".join(f"{subject}\n{text}" for _, subject, text in cast.mails.mails),
         "pages": cast.browser("anchor").get("/warnings/"),
-        "lists": "".join(fetch_list(cast, cast.firewall_key, kind)[1]
-                         for kind in ("ipv4", "domain", "url", "email", "sha256")),
+        "lists": "".join(
+            fetch_list(cast, cast.firewall_key, kind)[1]
+            for kind in ("ipv4", "domain", "url", "email", "sha256")
+        ),
     }
     for where, text in leaked_in.items():
         for word in TELLTALES:
             # A time of day occurs by chance in our own time stamps; there it must stand alone.
-            hold(not re.search(rf"(?<![\d:T]){re.escape(word)}(?![\d:])", text, re.IGNORECASE),
-                 f"“{word}” reached others in {where}")
-    say(f"             hidden                 none of {len(TELLTALES)} identifying words in "
-        f"{', '.join(leaked_in)}")
+            hold(
+                not re.search(rf"(?<![\d:T]){re.escape(word)}(?![\d:])", text, re.IGNORECASE),
+                f"“{word}” reached others in {where}",
+            )
+    say(
+        f"             hidden                 none of {len(TELLTALES)} identifying words in "
+        f"{', '.join(leaked_in)}"
+    )
     hold(green(cast, cast.outsider_key) is None, "the outsider sees the community's collection")
     parts = urlsplit(cast.base)
     for key, expected in ((cast.outsider_key, 404), ("", 401), (f"{cast.south_key}x", 401)):
@@ -393,7 +462,9 @@ def hidden(cast: Cast) -> None:
         connection.request("GET", f"/crc/collections/{shelf.id}/objects/", headers=headers)
         status = connection.getresponse().status
         hold(status == expected, f"expected {expected} for a wrong caller, got {status}")
-    say("             hidden                 the outsider's key gets 404, no key 401, a wrong key 401")
+    say(
+        "             hidden                 outsider's key gets 404, no key 401, a wrong key 401"
+    )
     hold(cast.hooks.forged == 0, "a webhook came without a valid signature")
     say(f"             audit                  {command('verify_audit')[:60]}…")
 
@@ -401,8 +472,11 @@ def hidden(cast: Cast) -> None:
 def start_hub(data_dir: Path, port: int) -> "subprocess.Popen[str]":
     """The runner, as ``make run`` starts it; returns when it says that it is ready."""
     runner = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "crc.runner", "--port", str(port)], cwd=ROOT,
-        stdout=subprocess.PIPE, text=True)
+        [sys.executable, "-m", "crc.runner", "--port", str(port)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert runner.stdout is not None  # noqa: S101 - for the type checker
     for line in runner.stdout:
         if line.startswith("ready"):
@@ -419,12 +493,17 @@ def play(port: int, *, once: bool) -> int:
     shutil.rmtree(data_dir, ignore_errors=True)
     mails, hooks = MailSink(), HookSink()
     base = f"http://127.0.0.1:{port}"
-    os.environ.update({
-        "DJANGO_SETTINGS_MODULE": "crc.settings", "CRC_DATA_DIR": str(data_dir),
-        "CRC_BASE_URL": base, "CRC_SMTP_URL": f"smtp://127.0.0.1:{mails.port}",
-        "CRC_OUTBOUND_ALLOWED_NETWORKS": "127.0.0.1/32", "CRC_LOG_LEVEL": "WARNING",
-        "CRC_HUB_NAME": "Demo Port Cyber Resilience Hub",
-    })
+    os.environ.update(
+        {
+            "DJANGO_SETTINGS_MODULE": "crc.settings",
+            "CRC_DATA_DIR": str(data_dir),
+            "CRC_BASE_URL": base,
+            "CRC_SMTP_URL": f"smtp://127.0.0.1:{mails.port}",
+            "CRC_OUTBOUND_ALLOWED_NETWORKS": "127.0.0.1/32",
+            "CRC_LOG_LEVEL": "WARNING",
+            "CRC_HUB_NAME": "Demo Port Cyber Resilience Hub",
+        }
+    )
     for name in ("DATABASE_URL", "REDIS_URL"):
         os.environ.pop(name, None)
     mails.start()
@@ -434,8 +513,10 @@ def play(port: int, *, once: bool) -> int:
         django.setup()
         started = time.monotonic()
         cast = seed(base, mails, hooks)
-        say(f"The hub runs at {base} with six members ({time.monotonic() - started:.1f} s to seed)."
-            " It is the morning of 4 July 2023.\n")
+        say(
+            f"The hub runs at {base} with six members ({time.monotonic() - started:.1f} s to seed)."
+            " It is the morning of 4 July 2023.\n"
+        )
         first_report(cast, times)
         answers(cast)
         corroboration(cast, times)

@@ -56,7 +56,17 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _FRAMING_HEADERS = frozenset(
-    "connection content-length expect host keep-alive te trailer transfer-encoding upgrade".split()
+    [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
 )
 
 _NOT_PUBLIC = "This address leads into a private or reserved network; the hub calls public ones."

@@ -63,7 +63,8 @@ class Child:
     def start(self) -> None:
         """In a session of its own: Ctrl-C goes to the runner, which stops things in order."""
         self.process = subprocess.Popen(  # noqa: S603 - our own commands
-            self.command, cwd=ROOT, start_new_session=True, preexec_fn=_die_with_parent)
+            self.command, cwd=ROOT, start_new_session=True, preexec_fn=_die_with_parent
+        )
         self.started = time.monotonic()
 
     def watch(self) -> None:
@@ -79,11 +80,14 @@ class Child:
             return
         self.failures += 1
         if self.failures >= GIVE_UP_AFTER:
-            raise CannotStart(f"{self.name} stopped {self.failures} times in a row; the lines "
-                              "above say why")
+            raise CannotStart(
+                f"{self.name} stopped {self.failures} times in a row; the lines above say why"
+            )
         wait = min(FIRST_WAIT * 2 ** (self.failures - 1), LONGEST_WAIT)
-        say(f"{self.name} stopped (status {self.process.returncode}); starting it again in "
-            f"{wait:g} s")
+        say(
+            f"{self.name} stopped (status {self.process.returncode}); starting it again in "
+            f"{wait:g} s"
+        )
         self.process, self.again_at = None, now + wait
 
     def stop(self) -> None:
@@ -144,8 +148,9 @@ def locked(data_dir: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
-        raise CannotStart(f"The hub is already running from {data_dir} (process "
-                          f"{lock.read().strip()})") from None
+        raise CannotStart(
+            f"The hub is already running from {data_dir} (process {lock.read().strip()})"
+        ) from None
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()
@@ -158,13 +163,15 @@ def _check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise CannotStart(f"{host}:{port} cannot be used: {error.strerror}. Choose another "
-                              "with --port") from None
+            raise CannotStart(
+                f"{host}:{port} cannot be used: {error.strerror}. Choose another with --port"
+            ) from None
 
 
 def _manage(*words: str) -> None:
     done = subprocess.run(  # noqa: S603 - our own commands
-        [sys.executable, "manage.py", *words], cwd=ROOT, check=False)
+        [sys.executable, "manage.py", *words], cwd=ROOT, check=False
+    )
     if done.returncode:
         raise CannotStart(f"manage.py {words[0]} failed; the lines above say why")
 
@@ -180,18 +187,54 @@ def _start_broker(hub: Supervisor, data_dir: Path) -> None:
 
 def web(host: str, port: int) -> Child:
     """Pages, lists, live events and TAXII on one port."""
-    return Child("web", [
-        sys.executable, "-m", "uvicorn", "crc.asgi:app", "--host", host, "--port", str(port),
-        "--no-access-log", "--no-server-header", "--log-level", "warning", "--lifespan", "off",
-        "--timeout-graceful-shutdown", "3"])
+    return Child(
+        "web",
+        [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "crc.asgi:app",
+            "--host",
+            host,
+            "--port",
+            str(port),
+            "--no-access-log",
+            "--no-server-header",
+            "--log-level",
+            "warning",
+            "--lifespan",
+            "off",
+            "--timeout-graceful-shutdown",
+            "3",
+        ],
+    )
 
 
 def worker(data_dir: Path) -> Child:
     """Sends warnings, and sweeps."""
-    return Child("worker", [
-        sys.executable, "-m", "celery", "-A", "crc.celery:app", "worker", "-P", "threads",
-        "-c", "8", "-B", "-s", str(data_dir / "run" / "beat"), "--loglevel", "WARNING",
-        "--without-gossip", "--without-mingle", "--without-heartbeat"])
+    return Child(
+        "worker",
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "crc.celery:app",
+            "worker",
+            "-P",
+            "threads",
+            "-c",
+            "8",
+            "-B",
+            "-s",
+            str(data_dir / "run" / "beat"),
+            "--loglevel",
+            "WARNING",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ],
+    )
 
 
 def _wait_for_web(hub: Supervisor, host: str, port: int) -> None:

@@ -28,8 +28,13 @@ TRUSTED_PROXIES = env.number("CRC_TRUSTED_PROXIES", 0)
 DATABASES = {"default": env.database("DATABASE_URL", default_file=DATA_DIR / "hub.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.secret("REDIS_URL") or broker.embedded_url(DATA_DIR)
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL,
-                      "OPTIONS": {"socket_connect_timeout": 1}}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_connect_timeout": 1},
+    }
+}
 
 # --- code ----------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -89,8 +94,10 @@ AUTHENTICATION_BACKENDS = ["crc.members.backends.ActiveMemberBackend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
-     "OPTIONS": {"min_length": 12}},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 LOGIN_URL = "account_login"
@@ -137,7 +144,11 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 PERMISSIONS_POLICY: dict[str, list[str]] = {
-    "camera": [], "geolocation": [], "microphone": [], "payment": [], "usb": [],
+    "camera": [],
+    "geolocation": [],
+    "microphone": [],
+    "payment": [],
+    "usb": [],
 }
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True

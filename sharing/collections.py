@@ -10,8 +10,12 @@ from sharing.stix import compose, reading
 from sharing.stix.markings import Tlp, definition
 from sharing.store import Item, put
 
-_SUFFIX: Final = {Tlp.CLEAR: "clear", Tlp.GREEN: "green", Tlp.AMBER: "amber",
-                  Tlp.AMBER_STRICT: "strict"}
+_SUFFIX: Final = {
+    Tlp.CLEAR: "clear",
+    Tlp.GREEN: "green",
+    Tlp.AMBER: "amber",
+    Tlp.AMBER_STRICT: "strict",
+}
 PUBLIC: Final = "public"
 COMMUNITY: Final = "community"
 DESK: Final = "desk"
@@ -21,16 +25,25 @@ def shelves(group: Group) -> list[Collection]:
     """The group's collections, made when missing: one for each marking it can hold."""
     levels = [Tlp.CLEAR] if group.slug == PUBLIC else [Tlp.GREEN, Tlp.AMBER, Tlp.AMBER_STRICT]
     return [
-        _ensure(f"{group.slug}-{_SUFFIX[tlp]}", title=f"{group.title}: {tlp.label}",
-                kind=Collection.Kind.SHELF, group=group, tlp=tlp.value)
+        _ensure(
+            f"{group.slug}-{_SUFFIX[tlp]}",
+            title=f"{group.title}: {tlp.label}",
+            kind=Collection.Kind.SHELF,
+            group=group,
+            tlp=tlp.value,
+        )
         for tlp in levels
     ]
 
 
 def inbox(organisation: Organisation) -> Collection:
     """The member's write-only collection, made when missing."""
-    return _ensure(f"inbox-{organisation.slug}", title=f"Inbox of {organisation.name}",
-                   kind=Collection.Kind.INBOX, owner=organisation)
+    return _ensure(
+        f"inbox-{organisation.slug}",
+        title=f"Inbox of {organisation.name}",
+        kind=Collection.Kind.INBOX,
+        owner=organisation,
+    )
 
 
 def desk() -> Collection:
@@ -48,12 +61,12 @@ def _ensure(alias: str, **fields: object) -> Collection:
 def _furnish(collection: Collection) -> None:
     """TLP 2.0 markings are an extension, and the hub signs: both must be there before the rest."""
     first = [*(definition(tlp) for tlp in Tlp), compose.hub_identity(hub())]
-    put([Item(obj, reading.facts(obj, default_tlp=Tlp.CLEAR)) for obj in first],
-        into=[collection])
+    put([Item(obj, reading.facts(obj, default_tlp=Tlp.CLEAR)) for obj in first], into=[collection])
 
 
 def ensure_desk_organisation(name: str) -> Organisation:
     """The hub's own organisation."""
     made, _ = Organisation.objects.get_or_create(
-        slug=DESK, defaults={"name": name, "port_role": PortRole.DESK})
+        slug=DESK, defaults={"name": name, "port_role": PortRole.DESK}
+    )
     return made

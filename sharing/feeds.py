@@ -26,7 +26,10 @@ def values(kind: str, *, reader: Organisation) -> list[str]:
     current = visibility.placements_for(reader).filter(latest=True, object__revoked=False)
     rows = ListedValue.objects.filter(
         Q(valid_until=None) | Q(valid_until__gt=now),
-        kind=kind, valid_from__lte=now, object__in=current.values("object"))
+        kind=kind,
+        valid_from__lte=now,
+        object__in=current.values("object"),
+    )
     return list(rows.order_by("value").values_list("value", flat=True).distinct())
 
 
@@ -38,15 +41,22 @@ def plain_list(request: HttpRequest, kind: str) -> HttpResponse:
     key = ApiKey.authenticate(_token(request))
     if key is None:
         return HttpResponse(
-            "Send an API key: as the password of HTTP Basic, or as a Bearer token.\n", status=401,
-            content_type="text/plain", headers={"WWW-Authenticate": 'Basic realm="hub"'})
+            "Send an API key: as the password of HTTP Basic, or as a Bearer token.\n",
+            status=401,
+            content_type="text/plain",
+            headers={"WWW-Authenticate": 'Basic realm="hub"'},
+        )
     if not key.allows(Scope.LISTS_READ):
-        return HttpResponse("This key lacks the scope lists:read.\n", status=403,
-                            content_type="text/plain")
+        return HttpResponse(
+            "This key lacks the scope lists:read.\n", status=403, content_type="text/plain"
+        )
     body = "".join(f"{value}\n" for value in values(kind, reader=key.organisation)).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    answer = HttpResponse(body, content_type="text/plain; charset=utf-8", headers={
-        "ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"})
+    answer = HttpResponse(
+        body,
+        content_type="text/plain; charset=utf-8",
+        headers={"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"},
+    )
     conditional = get_conditional_response(request, etag=etag, response=answer)
     return conditional if isinstance(conditional, HttpResponse) else answer
 

@@ -38,7 +38,9 @@ class PlainText(forms.CharField):
                 line = text.count("\n", 0, place) + 1
                 raise forms.ValidationError(
                     f"Line {line} holds a control character (code {ord(char)}). Paste it as plain "
-                    "text.", code="control")
+                    "text.",
+                    code="control",
+                )
         return text
 
 
@@ -47,47 +49,75 @@ class ReportForm(forms.Form):
 
     token = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
     attack = forms.ChoiceField(
-        label="What kind of thing happened?", widget=forms.RadioSelect,
+        label="What kind of thing happened?",
+        widget=forms.RadioSelect,
         choices=[(kind.value, words.label) for kind, words in ATTACKS.items()],
-        error_messages={"required": "Choose what comes closest; “Something else” is fine."})
+        error_messages={"required": "Choose what comes closest; “Something else” is fine."},
+    )
     noticed_at = forms.CharField(
-        label="When was it noticed?", widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text="Your best guess is good enough.")
+        label="When was it noticed?",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        help_text="Your best guess is good enough.",
+    )
     time_zone = forms.CharField(
-        label="In which time zone?", max_length=40,
-        help_text="As cities name it, such as Asia/Tokyo or Europe/Rotterdam.")
+        label="In which time zone?",
+        max_length=40,
+        help_text="As cities name it, such as Asia/Tokyo or Europe/Rotterdam.",
+    )
     narrative = PlainText(
-        label="What happened, in your own words?", max_length=MAX_NARRATIVE, required=False,
+        label="What happened, in your own words?",
+        max_length=MAX_NARRATIVE,
+        required=False,
         widget=forms.Textarea(attrs={"rows": 6}),
-        help_text="What you saw, what you have done, what you need. Only the desk reads this.")
+        help_text="What you saw, what you have done, what you need. Only the desk reads this.",
+    )
     technical = PlainText(
-        label="Anything technical? Paste it as it is.", max_length=MAX_CHARS, required=False,
-        strip=False, widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
+        label="Anything technical? Paste it as it is.",
+        max_length=MAX_CHARS,
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
         help_text="Ransom note, mail header, log lines, scanner output. The hub picks out "
-                  "addresses, file hashes and the like, also when written hxxp or [.].")
+        "addresses, file hashes and the like, also when written hxxp or [.].",
+    )
     warn_now = forms.TypedChoiceField(
-        label="Warn the port now?", widget=forms.RadioSelect, coerce=lambda word: word == "yes",
+        label="Warn the port now?",
+        widget=forms.RadioSelect,
+        coerce=lambda word: word == "yes",
         choices=[
             ("yes", "Yes, warn every member at once, without our name (TLP:GREEN)"),
             ("no", "No, the desk looks at it first"),
-        ], initial="no")
+        ],
+        initial="no",
+    )
     tlp = forms.ChoiceField(
-        label="How widely may it be shared otherwise?", widget=forms.RadioSelect,
+        label="How widely may it be shared otherwise?",
+        widget=forms.RadioSelect,
         choices=[(tlp.value, words) for tlp, words in WORDS_BY_TLP.items()],
-        initial=Tlp.AMBER_STRICT.value)
+        initial=Tlp.AMBER_STRICT.value,
+    )
     may_name = forms.BooleanField(
-        label="You may say that it was us", required=False,
-        help_text="Leave this empty to stay anonymous.")
+        label="You may say that it was us",
+        required=False,
+        help_text="Leave this empty to stay anonymous.",
+    )
 
     def __init__(self, *args: Any, author: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.author = author
         for system, words in SYSTEMS.items():
             self.fields[f"system_{system.value}"] = forms.ChoiceField(
-                label=words.label, required=False,
-                choices=[("", "Not hit"), *(
-                    (impact.value, told.label) for impact, told in IMPACTS.items()
-                    if impact is not Impact.NONE)])
+                label=words.label,
+                required=False,
+                choices=[
+                    ("", "Not hit"),
+                    *(
+                        (impact.value, told.label)
+                        for impact, told in IMPACTS.items()
+                        if impact is not Impact.NONE
+                    ),
+                ],
+            )
         now = timezone.localtime()
         self.fields["noticed_at"].initial = f"{now:%Y-%m-%dT%H:%M}"
         self.fields["time_zone"].initial = timezone.get_current_timezone_name()
@@ -102,7 +132,8 @@ class ReportForm(forms.Form):
         name = self.cleaned_data["time_zone"]
         if name not in zoneinfo.available_timezones():
             raise forms.ValidationError(
-                f"“{name}” is not a time zone. Try one such as Asia/Tokyo, Europe/Rotterdam, UTC.")
+                f"“{name}” is not a time zone. Try one such as Asia/Tokyo, Europe/Rotterdam, UTC."
+            )
         return zoneinfo.ZoneInfo(name)
 
     def clean(self) -> dict[str, Any]:
@@ -127,8 +158,11 @@ class ReportForm(forms.Form):
             return
         now = timezone.now()
         if noticed > now + CLOCK_SLACK:
-            self.add_error("noticed_at", f"That is still to come in {cleaned['time_zone']}. Check "
-                                         "the time and the time zone.")
+            self.add_error(
+                "noticed_at",
+                f"That is still to come in {cleaned['time_zone']}. Check "
+                "the time and the time zone.",
+            )
         elif noticed.year < now.year - 10:
             self.add_error("noticed_at", "That is more than ten years ago. Check the date.")
         cleaned["noticed_at"] = noticed
@@ -145,10 +179,16 @@ class ReportForm(forms.Form):
         "send" meets the first."""
         cleaned = self.cleaned_data
         submission = Submission(
-            id=cleaned["token"], source=self.author.organisation, door=Door.FORM)
+            id=cleaned["token"], source=self.author.organisation, door=Door.FORM
+        )
         return Report(
-            author=self.author, attack=cleaned["attack"], noticed_at=cleaned["noticed_at"],
-            systems=self._systems(), narrative=cleaned["narrative"].strip(),
-            technical=cleaned["technical"], tlp=cleaned["tlp"], warn_now=cleaned["warn_now"],
+            author=self.author,
+            attack=cleaned["attack"],
+            noticed_at=cleaned["noticed_at"],
+            systems=self._systems(),
+            narrative=cleaned["narrative"].strip(),
+            technical=cleaned["technical"],
+            tlp=cleaned["tlp"],
+            warn_now=cleaned["warn_now"],
             may_name=cleaned["may_name"],
         ), submission

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from crc.members import audit
 from crc.members.models import ApiKey, Organisation, User
-from sharing.models import Collection, Door, Report, Submission
+from sharing.models import Collection, Report, Submission
 from sharing.signals import accepted
 from sharing.stix import compose, reading
 from sharing.stix.extract import Extraction, extract
@@ -57,19 +57,28 @@ def accept(
         stored = {
             **_by_identity(red, put(red, into=[], submission=submission)),
             **_by_identity(
-                good, put([item for item in good if item.facts.tlp is not Tlp.RED],
-                          into=into, submission=submission), skip=red),
+                good,
+                put(
+                    [item for item in good if item.facts.tlp is not Tlp.RED],
+                    into=into,
+                    submission=submission,
+                ),
+                skip=red,
+            ),
         }
-        results = [
-            stored[id(item)] if isinstance(item, Item) else item for item in checked
-        ]
+        results = [stored[id(item)] if isinstance(item, Item) else item for item in checked]
         submission.receipt = [
             [result.stix_id, result.version, result.outcome.value, result.reason]
             for result in results
         ]
         submission.save(update_fields=["receipt"])
-        audit.record("submission.accepted", actor=actor, subject=submission.reference,
-                     door=submission.door, objects=len(results))
+        audit.record(
+            "submission.accepted",
+            actor=actor,
+            subject=submission.reference,
+            door=submission.door,
+            objects=len(results),
+        )
         transaction.on_commit(lambda: _announce(submission))
     return Receipt(submission, results)
 
@@ -80,7 +89,9 @@ def _check(obj: Any, default_tlp: Tlp) -> Item | Result:
         return Item(obj, reading.facts(obj, default_tlp=default_tlp))
     named = obj if isinstance(obj, dict) else {}
     return Result(
-        str(named.get("id", ""))[:300], str(named.get("modified", ""))[:40], Outcome.REFUSED,
+        str(named.get("id", ""))[:300],
+        str(named.get("modified", ""))[:40],
+        Outcome.REFUSED,
         "; ".join(problem.message for problem in problems[:5]),
     )
 
@@ -97,8 +108,12 @@ def _announce(submission: Submission) -> None:
     """Ring the doorbell. Nobody listening is no reason to fail: the row is the letter."""
     for receiver, outcome in accepted.send_robust(Submission, submission_id=str(submission.pk)):
         if isinstance(outcome, Exception):
-            log.warning("submission %s: %s did not hear of it: %s",
-                        submission.reference, receiver, type(outcome).__name__)
+            log.warning(
+                "submission %s: %s did not hear of it: %s",
+                submission.reference,
+                receiver,
+                type(outcome).__name__,
+            )
 
 
 def shelves_for(source: Organisation) -> list[Collection]:
@@ -113,13 +128,23 @@ def accept_report(report: Report, *, submission: Submission, author: User) -> Re
     """A report from the form: composed into its private graph and taken in."""
     report.submission, report.author = submission, author
     graph = compose.private_graph(incident(report))
-    receipt = accept(graph, submission=submission, report=report, actor=author,
-                     into=shelves_for(submission.source), default_tlp=Tlp(report.tlp))
+    receipt = accept(
+        graph,
+        submission=submission,
+        report=report,
+        actor=author,
+        into=shelves_for(submission.source),
+        default_tlp=Tlp(report.tlp),
+    )
     refused = [result for result in receipt.results if result.outcome is Outcome.REFUSED]
     if refused:
         # We composed these ourselves. The report is kept, the fault is ours, and the log says so.
-        log.error("report %s: %d of our own objects refused: %s",
-                  submission.reference, len(refused), refused[0].reason)
+        log.error(
+            "report %s: %d of our own objects refused: %s",
+            submission.reference,
+            len(refused),
+            refused[0].reason,
+        )
     return receipt
 
 
@@ -143,14 +168,16 @@ def incident(report: Report) -> IncidentReport:
 
 def reporter(organisation: Organisation) -> Reporter:
     """An organisation as STIX names it."""
-    return Reporter(organisation.identity_id, organisation.name, organisation.port_role,
-                    organisation.joined_at)
+    return Reporter(
+        organisation.identity_id, organisation.name, organisation.port_role, organisation.joined_at
+    )
 
 
 def understood(report: Report) -> Extraction:
     """What the hub read out of a report's text."""
-    return extract(f"{report.technical}\n{report.narrative}",
-                   own=own_names(report.submission.source))
+    return extract(
+        f"{report.technical}\n{report.narrative}", own=own_names(report.submission.source)
+    )
 
 
 def own_names(organisation: Organisation) -> frozenset[str]:

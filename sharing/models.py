@@ -52,8 +52,10 @@ class Submission(models.Model):
         indexes: ClassVar = [
             # Read by the sweep: what triage has not seen yet.
             models.Index(
-                fields=["received_at"], name="sharing_submission_untriaged",
-                condition=models.Q(triaged_at=None)),
+                fields=["received_at"],
+                name="sharing_submission_untriaged",
+                condition=models.Q(triaged_at=None),
+            ),
             # Read by a member's own list and by the desk's queue.
             models.Index(fields=["source", "-received_at"], name="sharing_submission_by_source"),
         ]
@@ -172,14 +174,17 @@ class StixObject(models.Model):
     revoked = models.BooleanField(default=False)
     tlp = models.CharField(max_length=12)
     body = models.TextField()
-    submission = models.ForeignKey(Submission, models.PROTECT, null=True, related_name="stix_objects")
+    submission = models.ForeignKey(
+        Submission, models.PROTECT, null=True, related_name="stix_objects"
+    )
     release = models.ForeignKey(Release, models.PROTECT, null=True, related_name="stix_objects")
 
     class Meta:
         constraints: ClassVar = [
             # Read by put(): is this version here already, and is it the same?
             models.UniqueConstraint(
-                fields=["stix_id", "version", "digest"], name="sharing_object_once"),
+                fields=["stix_id", "version", "digest"], name="sharing_object_once"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -203,13 +208,16 @@ class Placement(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["collection", "stix_id", "version"], name="sharing_placement_once"),
+                fields=["collection", "stix_id", "version"], name="sharing_placement_once"
+            ),
         ]
         indexes: ClassVar = [
             # Read by every poll: one collection's newest versions after a cursor.
             models.Index(
-                fields=["collection", "date_added"], name="sharing_placement_delta",
-                condition=models.Q(latest=True)),
+                fields=["collection", "date_added"],
+                name="sharing_placement_delta",
+                condition=models.Q(latest=True),
+            ),
             # Read by polls with match[version]=all.
             models.Index(fields=["collection", "date_added"], name="sharing_placement_all"),
         ]

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from crc.members import audit
-from crc.members.models import Group, Organisation, User
+from crc.members.models import Contact, Group, Organisation, User
 from crc.members.roles import PortRole
 from crc.ordering import take_the_pen
 from sharing.intake import incident, own_names, understood
@@ -55,7 +55,8 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
     words = telltales(source)
     named = terms.named and report.may_name
     graph = compose.release_graph(
-        told, hub(),
+        told,
+        hub(),
         compose.ReleaseTerms(
             tlp=terms.tlp,
             title=terms.title or compose.title_for(told),
@@ -70,13 +71,14 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
     if found:
         raise NotReleasable(
             f"The text names the member ({', '.join(sorted(set(found)))}). Take it out, or ask the "
-            "member whether it may be named.")
+            "member whether it may be named."
+        )
     return graph
 
 
 def withheld(report: Report, words: Iterable[str]) -> frozenset[str]:
     """Indicator values that stay private: held back by the reporter, or naming the member."""
-    lowered = [word.lower() for word in words]
+    lowered = [word.lower() for word in words if len(word) >= compose.SHORTEST_TELLTALE]
     return frozenset(report.withheld) | frozenset(
         indicator.value
         for indicator in understood(report).indicators
@@ -86,12 +88,17 @@ def withheld(report: Report, words: Iterable[str]) -> frozenset[str]:
 
 def telltales(organisation: Organisation) -> list[str]:
     """Words that would give this member away."""
-    people = [*organisation.users.all(), *organisation.contacts.all()]
-    return sorted({
-        organisation.name, organisation.slug, organisation.identity_id,
-        *organisation.telltales, *own_names(organisation),
-        *(person.email for person in people), *(person.name for person in people if person.name),
-    })
+    people: list[User | Contact] = [*organisation.users.all(), *organisation.contacts.all()]
+    return sorted(
+        {
+            organisation.name,
+            organisation.identity_id,
+            *organisation.telltales,
+            *own_names(organisation),
+            *(person.email for person in people),
+            *(person.name for person in people if person.name),
+        }
+    )
 
 
 def release(report: Report, terms: Terms, *, actor: User | str) -> Release:
@@ -107,16 +114,27 @@ def release(report: Report, terms: Terms, *, actor: User | str) -> Release:
         at = timezone.now()
         graph = graph_for(report, terms, at=at)
         made = Release.objects.create(
-            submission=report.submission, group=terms.group, tlp=terms.tlp.value,
-            title=terms.title or compose.title_for(incident(report)), advice=terms.advice,
-            named=terms.named and report.may_name, consent=report.consent.value,
-            decided_by=actor if isinstance(actor, str) else actor.email, released_at=at,
+            submission=report.submission,
+            group=terms.group,
+            tlp=terms.tlp.value,
+            title=terms.title or compose.title_for(incident(report)),
+            advice=terms.advice,
+            named=terms.named and report.may_name,
+            consent=report.consent.value,
+            decided_by=actor if isinstance(actor, str) else actor.email,
+            released_at=at,
         )
         place(graph, made)
         report.state, report.decided_at = Report.State.RELEASED, at
         report.save(update_fields=["state", "decided_at"])
-        audit.record("report.released", actor=actor, subject=report.submission.reference,
-                     tlp=terms.tlp.value, group=terms.group.slug, release=str(made.pk))
+        audit.record(
+            "report.released",
+            actor=actor,
+            subject=report.submission.reference,
+            tlp=terms.tlp.value,
+            group=terms.group.slug,
+            release=str(made.pk),
+        )
     return made
 
 
@@ -124,12 +142,14 @@ def _may_release(report: Report, terms: Terms) -> None:
     if report.state != Report.State.OPEN:
         raise NotReleasable(f"This report is already decided: {report.get_state_display()}.")
     if Tlp.RED in (terms.tlp, report.consent):
-        raise NotReleasable("TLP:RED stays between the reporter and the desk. Ask the reporter "
-                            "to allow more.")
+        raise NotReleasable(
+            "TLP:RED stays between the reporter and the desk. Ask the reporter to allow more."
+        )
     if terms.tlp.rank < report.consent.rank:
         raise NotReleasable(
             f"The reporter allows {report.consent.label} at most, which is stricter than "
-            f"{terms.tlp.label}. Only the reporter can loosen it.")
+            f"{terms.tlp.label}. Only the reporter can loosen it."
+        )
 
 
 def place(graph: list[Json], made: Release) -> None:
@@ -138,8 +158,11 @@ def place(graph: list[Json], made: Release) -> None:
     if not shelf:
         raise NotReleasable(f"{made.group.title} has no collection for TLP:{made.tlp}.")
     default = Tlp(made.tlp)
-    put([Item(obj, reading.facts(obj, default_tlp=default)) for obj in graph],
-        into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)], release=made)
+    put(
+        [Item(obj, reading.facts(obj, default_tlp=default)) for obj in graph],
+        into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)],
+        release=made,
+    )
 
 
 def decline(report: Report, *, reason: str, actor: User) -> None:
@@ -147,7 +170,8 @@ def decline(report: Report, *, reason: str, actor: User) -> None:
     with transaction.atomic():
         open_reports = Report.objects.filter(pk=report.pk, state=Report.State.OPEN)
         changed = open_reports.update(
-            state=Report.State.DECLINED, decision_reason=reason, decided_at=timezone.now())
+            state=Report.State.DECLINED, decision_reason=reason, decided_at=timezone.now()
+        )
         if not changed:
             raise NotReleasable("This report has been decided meanwhile. Reload the page.")
         audit.record("report.declined", actor=actor, subject=report.submission.reference)
@@ -157,7 +181,8 @@ def allow_warning(report: Report, *, actor: User) -> None:
     """The reporter, afterwards, allows an anonymous release at TLP:GREEN; triage runs again."""
     with transaction.atomic():
         waiting = Report.objects.filter(pk=report.pk, warn_now=False).exclude(
-            state=Report.State.RELEASED)
+            state=Report.State.RELEASED
+        )
         if waiting.update(warn_now=True, state=Report.State.OPEN):
             Submission.objects.filter(pk=report.pk).update(triaged_at=None)
             audit.record("report.consent", actor=actor, subject=report.submission.reference)
@@ -172,5 +197,3 @@ def add_sightings(made: Release, *, count: int) -> None:
         for (stix_id,) in indicators
     ]
     place(sightings, made)
-
-

@@ -71,14 +71,16 @@ def put(
     results, fresh = _sort(rows)
     StixObject.objects.bulk_create(fresh, batch_size=500)
     ListedValue.objects.bulk_create(_listed(items, rows, fresh), batch_size=500)
-    stored = _stored(row for row, kept in zip(rows, results, strict=True)
-                     if kept.outcome is not Outcome.REFUSED)
+    stored = _stored(
+        row for row, kept in zip(rows, results, strict=True) if kept.outcome is not Outcome.REFUSED
+    )
     placed: set[tuple[str, int]] = set()
     for collection in into:
         placed |= _place(stored, collection)
     return [
-        _accepted(result) if (row.stix_id, row.version) in placed
-        and result.outcome is Outcome.DUPLICATE else result
+        _accepted(result)
+        if (row.stix_id, row.version) in placed and result.outcome is Outcome.DUPLICATE
+        else result
         for row, result in zip(rows, results, strict=True)
     ]
 
@@ -91,10 +93,17 @@ def _row(item: Item, submission: Submission | None, release: Release | None) -> 
     body = orjson.dumps(item.body)
     facts = item.facts
     return StixObject(
-        stix_id=facts.stix_id, version=facts.version_us, type=facts.type,
-        spec_version=facts.spec_version, version_text=facts.version,
-        created_by_ref=facts.created_by_ref, revoked=facts.revoked, tlp=facts.tlp.value,
-        body=body.decode(), submission=submission, release=release,
+        stix_id=facts.stix_id,
+        version=facts.version_us,
+        type=facts.type,
+        spec_version=facts.spec_version,
+        version_text=facts.version,
+        created_by_ref=facts.created_by_ref,
+        revoked=facts.revoked,
+        tlp=facts.tlp.value,
+        body=body.decode(),
+        submission=submission,
+        release=release,
         # Key order carries no meaning in JSON, so it must not make two copies differ.
         digest=hashlib.sha256(orjson.dumps(item.body, option=orjson.OPT_SORT_KEYS)).hexdigest(),
     )
@@ -127,9 +136,15 @@ def _listed(
 ) -> list[ListedValue]:
     new = {id(row) for row in fresh}
     return [
-        ListedValue(object=row, kind=plain.kind.value, value=plain.value,
-                    valid_from=plain.valid_from, valid_until=plain.valid_until)
-        for item, row in zip(items, rows, strict=True) if id(row) in new
+        ListedValue(
+            object=row,
+            kind=plain.kind.value,
+            value=plain.value,
+            valid_from=plain.valid_from,
+            valid_until=plain.valid_until,
+        )
+        for item, row in zip(items, rows, strict=True)
+        if id(row) in new
         for plain in plain_values(item.body)
     ]
 
@@ -150,7 +165,8 @@ def _place(objects: Sequence[StixObject], collection: Collection) -> set[tuple[s
     """Place what is not there yet; returns the (id, version) pairs that were new."""
     here: dict[str, set[int]] = {}
     held = Placement.objects.filter(
-        collection=collection, stix_id__in={obj.stix_id for obj in objects})
+        collection=collection, stix_id__in={obj.stix_id for obj in objects}
+    )
     for stix_id, version in held.values_list("stix_id", "version"):
         here.setdefault(stix_id, set()).add(version)
     new: dict[tuple[str, int], StixObject] = {}
@@ -164,9 +180,14 @@ def _place(objects: Sequence[StixObject], collection: Collection) -> set[tuple[s
     first = _instants(len(new))
     Placement.objects.bulk_create(
         [
-            Placement(collection=collection, object_id=obj.pk, date_added=first + step,
-                      stix_id=obj.stix_id, version=obj.version,
-                      latest=obj.version == newest[obj.stix_id])
+            Placement(
+                collection=collection,
+                object_id=obj.pk,
+                date_added=first + step,
+                stix_id=obj.stix_id,
+                version=obj.version,
+                latest=obj.version == newest[obj.stix_id],
+            )
             for step, obj in enumerate(new.values())
         ],
         batch_size=500,
@@ -176,8 +197,9 @@ def _place(objects: Sequence[StixObject], collection: Collection) -> set[tuple[s
 
 def _retire(collection: Collection, stix_ids: list[str]) -> None:
     """The versions so far of these objects are no longer the latest here."""
-    Placement.objects.filter(
-        Q(stix_id__in=stix_ids), collection=collection, latest=True).update(latest=False)
+    Placement.objects.filter(Q(stix_id__in=stix_ids), collection=collection, latest=True).update(
+        latest=False
+    )
 
 
 def _instants(count: int) -> int:

@@ -71,14 +71,20 @@ def reports(request: MemberRequest) -> HttpResponse:
 def receipt(request: MemberRequest, reference: str) -> HttpResponse:
     """One report: what happens next, what was understood, what became of it."""
     found = _own_report(request, reference)
-    return render(request, "sharing/receipt.html", {
-        "report": found,
-        "submission": found.submission,
-        "understood": understood(found),
-        "systems": [(SYSTEMS[system].label, IMPACTS[impact].label)
-                    for system, impact in found.impact_by_system.items()],
-        "delayed": found.submission.triaged_at is None,
-    })
+    return render(
+        request,
+        "sharing/receipt.html",
+        {
+            "report": found,
+            "submission": found.submission,
+            "understood": understood(found),
+            "systems": [
+                (SYSTEMS[system].label, IMPACTS[impact].label)
+                for system, impact in found.impact_by_system.items()
+            ],
+            "delayed": found.submission.triaged_at is None,
+        },
+    )
 
 
 @require_POST
@@ -96,7 +102,9 @@ def _own_report(request: MemberRequest, reference: str) -> Report:
     own = visibility.submissions_for(request.user.organisation)
     return get_object_or_404(
         Report.objects.select_related("submission__source", "author"),
-        submission__reference=reference, submission__in=own)
+        submission__reference=reference,
+        submission__in=own,
+    )
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -19,7 +19,7 @@ def levels(*, port_role: str, ceiling: str) -> list[Tlp]:
     TLP:RED is for the people in the room: no ceiling opens it. AMBER+STRICT stops at the
     recipient's own organisation, so a service provider, who would act for others, is not one.
     """
-    cleared = [tlp for tlp in Tlp(ceiling).up_to() if tlp is not Tlp.RED]
+    cleared: list[Tlp] = [tlp for tlp in Tlp(ceiling).up_to() if tlp is not Tlp.RED]
     if port_role == PortRole.SERVICE_PROVIDER:
         cleared = [tlp for tlp in cleared if tlp is not Tlp.AMBER_STRICT]
     return cleared

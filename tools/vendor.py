@@ -17,7 +17,8 @@ def fetch(entry: dict[str, object], folder: Path) -> None:
     """One package: npm checks the download, we check that it is the one we pinned."""
     name, version = str(entry["name"]), str(entry["version"])
     packed = subprocess.run(
-        ["npm", "pack", "--json", f"{name}@{version}"], cwd=folder, check=True, capture_output=True)
+        ["npm", "pack", "--json", f"{name}@{version}"], cwd=folder, check=True, capture_output=True
+    )
     told = json.loads(packed.stdout)[0]
     if told["integrity"] != entry["integrity"]:
         sys.exit(f"{name} {version} is not the file that vendor.json pins")

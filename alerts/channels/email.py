@@ -30,11 +30,15 @@ class Email:
             message.send()
         except smtplib.SMTPRecipientsRefused as refused:
             codes = {answer[0] for answer in refused.recipients.values()}
-            raise DeliveryError("the mail server refused the recipient",
-                                permanent=all(code >= 500 for code in codes)) from None
+            raise DeliveryError(
+                "the mail server refused the recipient",
+                permanent=all(code >= 500 for code in codes),
+            ) from None
         except smtplib.SMTPResponseException as error:
-            raise DeliveryError(f"the mail server answered {error.smtp_code}",
-                                permanent=False) from None
+            raise DeliveryError(
+                f"the mail server answered {error.smtp_code}", permanent=False
+            ) from None
         except (smtplib.SMTPException, OSError) as error:
-            raise DeliveryError(f"the mail server cannot be reached ({type(error).__name__})",
-                                permanent=False) from None
+            raise DeliveryError(
+                f"the mail server cannot be reached ({type(error).__name__})", permanent=False
+            ) from None

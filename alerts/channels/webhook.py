@@ -28,8 +28,7 @@ class Webhook:
             "content-type": "application/json",
             signing.HEADERS.id: notice.message_id,
             signing.HEADERS.timestamp: str(now),
-            signing.HEADERS.signature: signing.sign(
-                [notice.secret], notice.message_id, now, body),
+            signing.HEADERS.signature: signing.sign([notice.secret], notice.message_id, now, body),
         }
         try:
             answer = outbound().post(notice.address, body, headers)
@@ -48,7 +47,11 @@ def event(notice: Notice) -> dict[str, object]:
         "type": f"alert.{notice.kind}",
         "timestamp": notice.raised_at.isoformat(),
         "data": {
-            "alert": notice.alert_id, "tlp": notice.tlp, "severity": notice.severity,
-            "title": notice.title, "body": notice.body, "link": notice.link,
+            "alert": notice.alert_id,
+            "tlp": notice.tlp,
+            "severity": notice.severity,
+            "title": notice.title,
+            "body": notice.body,
+            "link": notice.link,
         },
     }

@@ -6,6 +6,7 @@ from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponseBase
+from django_htmx.middleware import HtmxDetails
 
 from crc.members.models import User
 
@@ -16,6 +17,7 @@ class MemberRequest(HttpRequest):
     """A request whose user is signed in (for the type checker)."""
 
     user: User  # type: ignore[assignment]
+    htmx: HtmxDetails
 
 
 View = Callable[Concatenate[MemberRequest, P], HttpResponseBase]
@@ -30,7 +32,7 @@ def for_members(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpResp
             return redirect_to_login(request.get_full_path())
         return view(request, *args, **kwargs)  # type: ignore[arg-type]
 
-    return guarded
+    return guarded  # type: ignore[return-value]  # wraps() keeps the narrower request
 
 
 def for_desk(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
@@ -44,4 +46,4 @@ def for_desk(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespons
             raise Http404
         return view(request, *args, **kwargs)  # type: ignore[arg-type]
 
-    return guarded
+    return guarded  # type: ignore[return-value]  # wraps() keeps the narrower request

@@ -51,8 +51,13 @@ def _name(actor: User | ApiKey | str) -> str:
 def digest_of(entry: AuditEntry) -> str:
     """SHA-256 over every field and the previous digest."""
     fields: list[Any] = [
-        entry.number, entry.at.isoformat(), entry.actor, entry.action, entry.subject,
-        entry.detail, entry.previous,
+        entry.number,
+        entry.at.isoformat(),
+        entry.actor,
+        entry.action,
+        entry.subject,
+        entry.detail,
+        entry.previous,
     ]
     return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()
 

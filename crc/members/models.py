@@ -118,8 +118,7 @@ class Contact(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(
-                "organisation", Lower("email"), name="members_contact_once"),
+            models.UniqueConstraint("organisation", Lower("email"), name="members_contact_once"),
         ]
 
     def __str__(self) -> str:
@@ -160,22 +159,27 @@ class ApiKey(models.Model):
         label: str = "",
         expires_at: datetime | None = None,
     ) -> tuple["ApiKey", str]:
-        """A new saved key and its secret text ``crc_<lookup>_<secret>``, told here and never again."""
+        """A new saved key and its secret text ``crc_<lookup>_<secret>``, told this once."""
         unknown = sorted(set(scopes) - set(Scope.values))
         if unknown:
-            raise ValueError(f"unknown scope {', '.join(unknown)}; choose from "
-                             f"{', '.join(Scope.values)}")
+            raise ValueError(
+                f"unknown scope {', '.join(unknown)}; choose from {', '.join(Scope.values)}"
+            )
         lookup = secrets.token_hex(6)
         token = f"{cls.PREFIX}_{lookup}_{secrets.token_urlsafe(32)}"
         key = cls.objects.create(
-            organisation=organisation, label=label, lookup=lookup, digest=_digest(token),
-            scopes=sorted(set(scopes)), expires_at=expires_at,
+            organisation=organisation,
+            label=label,
+            lookup=lookup,
+            digest=_digest(token),
+            scopes=sorted(set(scopes)),
+            expires_at=expires_at,
         )
         return key, token
 
     @classmethod
     def authenticate(cls, token: str) -> "ApiKey | None":
-        """The live key that this text is, or None: unknown, wrong, expired, revoked, left member."""
+        """The live key that this text is, or None: wrong, expired, revoked, left."""
         parts = token.split("_", 2)
         if len(parts) != 3 or parts[0] != cls.PREFIX or not token.isascii():
             return None

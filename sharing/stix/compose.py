@@ -21,6 +21,8 @@ from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, AttackKind, Impact
 from sharing.stix.report import IncidentReport, Reporter
 
 INCIDENT_CORE: Final = "extension-definition--ef765651-680c-498d-9894-99799f2fa126"
+# Shorter words occur everywhere and would hold back every release.
+SHORTEST_TELLTALE: Final = 4
 SOURCE: Final = "port-cyber-resilience-hub"
 
 # kind -> (SCO type, how its value is written in a pattern)
@@ -35,11 +37,19 @@ _SCO: Final[dict[IndicatorKind, tuple[str, str]]] = {
     IndicatorKind.SHA256: ("file", "file:hashes.'SHA-256'"),
 }
 _HASH_NAME: Final = {
-    IndicatorKind.MD5: "MD5", IndicatorKind.SHA1: "SHA-1", IndicatorKind.SHA256: "SHA-256"}
+    IndicatorKind.MD5: "MD5",
+    IndicatorKind.SHA1: "SHA-1",
+    IndicatorKind.SHA256: "SHA-256",
+}
 _KIND_WORDS: Final = {
-    IndicatorKind.IPV4: "Address", IndicatorKind.IPV6: "Address", IndicatorKind.DOMAIN: "Domain",
-    IndicatorKind.URL: "Web address", IndicatorKind.EMAIL: "Mail address",
-    IndicatorKind.MD5: "File", IndicatorKind.SHA1: "File", IndicatorKind.SHA256: "File",
+    IndicatorKind.IPV4: "Address",
+    IndicatorKind.IPV6: "Address",
+    IndicatorKind.DOMAIN: "Domain",
+    IndicatorKind.URL: "Web address",
+    IndicatorKind.EMAIL: "Mail address",
+    IndicatorKind.MD5: "File",
+    IndicatorKind.SHA1: "File",
+    IndicatorKind.SHA256: "File",
 }
 
 
@@ -74,15 +84,26 @@ class _Maker:
 
     def sdo(self, kind: Any, **properties: Any) -> Json:
         """A domain or relationship object with a fresh id."""
-        return _plain(kind(
-            id=f"{kind._type}--{uuid.uuid4()}", created_by_ref=self.creator, created=self.at,
-            modified=self.at, object_marking_refs=[MARKING_IDS[self.tlp]], allow_custom=True,
-            **properties))
+        return _plain(
+            kind(
+                id=f"{kind._type}--{uuid.uuid4()}",
+                created_by_ref=self.creator,
+                created=self.at,
+                modified=self.at,
+                object_marking_refs=[MARKING_IDS[self.tlp]],
+                allow_custom=True,
+                **properties,
+            )
+        )
 
     def link(self, source: Json, verb: str, target: Json) -> Json:
         """A relationship."""
-        return self.sdo(stix2.v21.Relationship, relationship_type=verb, source_ref=source["id"],
-                        target_ref=target["id"])
+        return self.sdo(
+            stix2.v21.Relationship,
+            relationship_type=verb,
+            source_ref=source["id"],
+            target_ref=target["id"],
+        )
 
     def sco(self, indicator: Indicator) -> Json:
         """The observable of an indicator, under its deterministic id."""
@@ -112,15 +133,29 @@ def hub_identity(hub: Hub) -> Json:
 
 def reporter_identity(reporter: Reporter) -> Json:
     """A member's own identity; it appears in private graphs alone."""
-    return _identity(reporter.identity_id, reporter.name, _millis(reporter.since),
-                     Tlp.AMBER_STRICT, roles=[reporter.port_role])
+    return _identity(
+        reporter.identity_id,
+        reporter.name,
+        _millis(reporter.since),
+        Tlp.AMBER_STRICT,
+        roles=[reporter.port_role],
+    )
 
 
 def _identity(identity_id: str, name: str, at: datetime, tlp: Tlp, **more: Any) -> Json:
-    return _plain(stix2.v21.Identity(
-        id=identity_id, created_by_ref=identity_id, created=at, modified=at, name=name,
-        identity_class="organization", sectors=["transportation"],
-        object_marking_refs=[MARKING_IDS[tlp]], **more))
+    return _plain(
+        stix2.v21.Identity(
+            id=identity_id,
+            created_by_ref=identity_id,
+            created=at,
+            modified=at,
+            name=name,
+            identity_class="organization",
+            sectors=["transportation"],
+            object_marking_refs=[MARKING_IDS[tlp]],
+            **more,
+        )
+    )
 
 
 def private_graph(report: IncidentReport) -> list[Json]:
@@ -128,23 +163,32 @@ def private_graph(report: IncidentReport) -> list[Json]:
     identity = reporter_identity(report.reporter)
     make = _Maker(report.reporter.identity_id, _millis(report.reported_at), report.tlp)
     incident = make.sdo(
-        stix2.v21.Incident, name=f"{ATTACKS[report.attack].label} ({report.reference})",
+        stix2.v21.Incident,
+        name=f"{ATTACKS[report.attack].label} ({report.reference})",
         description=report.narrative or ATTACKS[report.attack].label,
         external_references=[{"source_name": SOURCE, "external_id": report.reference}],
-        extensions={INCIDENT_CORE: _incident_core(report)})
+        extensions={INCIDENT_CORE: _incident_core(report)},
+    )
     systems = [
-        make.sdo(stix2.v21.Infrastructure, name=SYSTEMS[system].label,
-                 infrastructure_types=[SYSTEMS[system].infrastructure_type],
-                 description=f"{IMPACTS[impact].label} at {report.reporter.name}")
+        make.sdo(
+            stix2.v21.Infrastructure,
+            name=SYSTEMS[system].label,
+            infrastructure_types=[SYSTEMS[system].infrastructure_type],
+            description=f"{IMPACTS[impact].label} at {report.reporter.name}",
+        )
         for system, impact in report.systems.items()
     ]
     noticed = _millis(report.noticed_at)
     technical = _technical(make, report, report.indicators, seen=noticed, valid_days=90)
     links = [make.link(incident, "impacts", system) for system in systems]
-    links += [make.link(obj, "related-to", incident) for obj in technical
-              if obj["type"] in {"indicator", "vulnerability"}]
-    markings = [definition(tlp) for tlp in sorted(
-        {report.tlp, Tlp.AMBER_STRICT}, key=lambda tlp: tlp.rank)]
+    links += [
+        make.link(obj, "related-to", incident)
+        for obj in technical
+        if obj["type"] in {"indicator", "vulnerability"}
+    ]
+    markings = [
+        definition(tlp) for tlp in sorted({report.tlp, Tlp.AMBER_STRICT}, key=lambda tlp: tlp.rank)
+    ]
     return [*markings, identity, incident, *systems, *technical, *links]
 
 
@@ -162,21 +206,34 @@ def _incident_core(report: IncidentReport) -> Json:
 
 
 def _technical(
-    make: _Maker, report: IncidentReport, indicators: Sequence[Indicator], *, seen: datetime,
+    make: _Maker,
+    report: IncidentReport,
+    indicators: Sequence[Indicator],
+    *,
+    seen: datetime,
     valid_days: int,
 ) -> list[Json]:
     """Observables, one indicator each, what they were observed in, and vulnerabilities by CVE."""
     observable = [i for i in indicators if i.kind is not IndicatorKind.CVE]
     flaws = [
-        make.sdo(stix2.v21.Vulnerability, name=i.value,
-                 external_references=[{"source_name": "cve", "external_id": i.value}])
-        for i in indicators if i.kind is IndicatorKind.CVE
+        make.sdo(
+            stix2.v21.Vulnerability,
+            name=i.value,
+            external_references=[{"source_name": "cve", "external_id": i.value}],
+        )
+        for i in indicators
+        if i.kind is IndicatorKind.CVE
     ]
     if not observable:
         return flaws
     scos = [make.sco(indicator) for indicator in observable]
-    observed = make.sdo(stix2.v21.ObservedData, first_observed=seen, last_observed=seen,
-                        number_observed=1, object_refs=[sco["id"] for sco in scos])
+    observed = make.sdo(
+        stix2.v21.ObservedData,
+        first_observed=seen,
+        last_observed=seen,
+        number_observed=1,
+        object_refs=[sco["id"] for sco in scos],
+    )
     made = [_indicator(make, report, i, valid_days=valid_days) for i in observable]
     based = [make.link(indicator, "based-on", observed) for indicator in made]
     return [*scos, observed, *made, *based, *flaws]
@@ -191,9 +248,13 @@ def _indicator(
         name=f"{_KIND_WORDS[indicator.kind]} {indicator.value}"[:250],
         description=f"Seen in an incident at a port member: {words.label.lower()}",
         indicator_types=[words.indicator_type],
-        pattern=indicator_pattern(indicator), pattern_type="stix", pattern_version="2.1",
-        valid_from=make.at, valid_until=make.at + timedelta(days=valid_days),
-        confidence=50, labels=[report.attack.value],
+        pattern=indicator_pattern(indicator),
+        pattern_type="stix",
+        pattern_version="2.1",
+        valid_from=make.at,
+        valid_until=make.at + timedelta(days=valid_days),
+        confidence=50,
+        labels=[report.attack.value],
     )
 
 
@@ -219,37 +280,62 @@ def release_graph(
     shared = [i for i in report.indicators if i.value not in withhold]
     technical = _technical(make, report, shared, seen=min(day, at), valid_days=terms.valid_days)
     systems = [
-        make.sdo(stix2.v21.Infrastructure, name=SYSTEMS[system].label,
-                 infrastructure_types=[SYSTEMS[system].infrastructure_type])
-        for system, impact in report.systems.items() if impact is not Impact.NONE
+        make.sdo(
+            stix2.v21.Infrastructure,
+            name=SYSTEMS[system].label,
+            infrastructure_types=[SYSTEMS[system].infrastructure_type],
+        )
+        for system, impact in report.systems.items()
+        if impact is not Impact.NONE
     ]
     incident = make.sdo(
-        stix2.v21.Incident, name=terms.title, description=terms.advice or terms.title,
-        extensions={INCIDENT_CORE: _incident_core(report)})
+        stix2.v21.Incident,
+        name=terms.title,
+        description=terms.advice or terms.title,
+        extensions={INCIDENT_CORE: _incident_core(report)},
+    )
     links = [make.link(incident, "impacts", system) for system in systems]
-    links += [make.link(obj, "related-to", incident) for obj in technical
-              if obj["type"] in {"indicator", "vulnerability"}]
+    links += [
+        make.link(obj, "related-to", incident)
+        for obj in technical
+        if obj["type"] in {"indicator", "vulnerability"}
+    ]
     content = [incident, *systems, *technical, *links]
     summary = make.sdo(
-        stix2.v21.Report, name=terms.title, description=terms.advice or terms.title,
-        report_types=["incident"], published=at, object_refs=[obj["id"] for obj in content],
-        labels=[report.attack.value])
+        stix2.v21.Report,
+        name=terms.title,
+        description=terms.advice or terms.title,
+        report_types=["incident"],
+        published=at,
+        object_refs=[obj["id"] for obj in content],
+        labels=[report.attack.value],
+    )
     markings = [definition(tlp) for tlp in sorted({Tlp.CLEAR, terms.tlp}, key=lambda t: t.rank)]
     return [*markings, hub_identity(hub), creator, *content, summary]
 
 
 def _creator(hub: Hub, terms: ReleaseTerms, at: datetime) -> Json:
     """Who signs: an identity made for this one release, so that no two can be linked by it."""
-    return _plain(stix2.v21.Identity(
-        created_by_ref=hub.identity_id, created=at, modified=at,
-        name=terms.named_as or "A member of the port", identity_class="organization",
-        sectors=["transportation"], object_marking_refs=[MARKING_IDS[terms.tlp]]))
+    return _plain(
+        stix2.v21.Identity(
+            created_by_ref=hub.identity_id,
+            created=at,
+            modified=at,
+            name=terms.named_as or "A member of the port",
+            identity_class="organization",
+            sectors=["transportation"],
+            object_marking_refs=[MARKING_IDS[terms.tlp]],
+        )
+    )
 
 
 def title_for(report: IncidentReport) -> str:
     """The standard title: what, on which system, at nobody in particular."""
-    hit = [SYSTEMS[system].label for system, impact in report.systems.items()
-           if impact is not Impact.NONE]
+    hit = [
+        SYSTEMS[system].label
+        for system, impact in report.systems.items()
+        if impact is not Impact.NONE
+    ]
     what = ATTACKS[report.attack].label
     if report.attack is AttackKind.OTHER:
         what = "Incident"
@@ -265,8 +351,9 @@ def leaks(graph: Iterable[Json], words: Iterable[str]) -> list[str]:
     """
     text = orjson.dumps(list(graph)).decode().lower()
     return [
-        word for word in words
-        if len(word) >= 4
+        word
+        for word in words
+        if len(word) >= SHORTEST_TELLTALE
         and re.search(rf"(?<![a-z0-9]){re.escape(word.lower())}(?![a-z0-9])", text)
     ]
 
@@ -282,4 +369,5 @@ def corroborating_sighting(
 ) -> Json:
     """That ``count`` members have seen an indicator, said by the hub, of nobody in particular."""
     return _Maker(hub.identity_id, _millis(at), tlp).sdo(
-        stix2.v21.Sighting, sighting_of_ref=indicator_id, count=count)
+        stix2.v21.Sighting, sighting_of_ref=indicator_id, count=count
+    )

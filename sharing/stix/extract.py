@@ -76,31 +76,80 @@ _SCHEME: Final = r"(?:h(?:tt|xx|XX|\*\*)ps?|f(?:t|x)ps?)"
 _START: Final = r"(?<![\w@-])"
 
 _CANDIDATE: Final = re.compile(
-    "|".join((
-        rf"(?P<url>{_START}{_SCHEME}(?:\[:\]|\[:\/\/\]|:)(?:\[//\]|//)?[^\s<>\"'`|]{{1,2000}})",
-        rf"(?P<email>{_START}[a-z0-9][a-z0-9.!#$%&+/=?_~-]{{0,63}}{_AT}{_HOST}(?![\w-]))",
-        r"(?P<cve>\bCVE-\d{4}-\d{4,7}\b)",
-        r"(?P<hash>(?<![0-9a-z])(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(?![0-9a-z]))",
-        rf"(?P<ipv4>(?<![\w.-])\d{{1,3}}(?:{_DOT}\d{{1,3}}){{3}}(?![\w-]|{_DOT}\d))",
-        r"(?P<ipv6>(?<![\w:.])[0-9a-f]{0,4}(?:(?:\[:\]|:){1,2}[0-9a-f]{0,4}){2,8}(?![\w:]))",
-        rf"(?P<domain>{_START}{_HOST}(?![\w-]))",
-    )),
+    "|".join(
+        (
+            rf"(?P<url>{_START}{_SCHEME}(?:\[:\]|\[:\/\/\]|:)(?:\[//\]|//)?[^\s<>\"'`|]{{1,2000}})",
+            rf"(?P<email>{_START}[a-z0-9][a-z0-9.!#$%&+/=?_~-]{{0,63}}{_AT}{_HOST}(?![\w-]))",
+            r"(?P<cve>\bCVE-\d{4}-\d{4,7}\b)",
+            r"(?P<hash>(?<![0-9a-z])(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32})(?![0-9a-z]))",
+            rf"(?P<ipv4>(?<![\w.-])\d{{1,3}}(?:{_DOT}\d{{1,3}}){{3}}(?![\w-]|{_DOT}\d))",
+            r"(?P<ipv6>(?<![\w:.])[0-9a-f]{0,4}(?:(?:\[:\]|:){1,2}[0-9a-f]{0,4}){2,8}(?![\w:]))",
+            rf"(?P<domain>{_START}{_HOST}(?![\w-]))",
+        )
+    ),
     re.IGNORECASE,
 )
 _DOTS: Final = re.compile(_DOT, re.IGNORECASE)
 _ATS: Final = re.compile(_AT, re.IGNORECASE)
-_VERSION_BEFORE: Final = re.compile(r"(?:\bv|\bver(?:sion)?|[A-Za-z]+SSL|firmware|build)[ .:]*$",
-                                    re.IGNORECASE)
+_VERSION_BEFORE: Final = re.compile(
+    r"(?:\bv|\bver(?:sion)?|[A-Za-z]+SSL|firmware|build)[ .:]*$", re.IGNORECASE
+)
 _CLOSERS: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
 # Endings that are both top-level domains and the names of things people paste.
 _FILE_ENDINGS: Final = frozenset(
-    "bat bin cab cfg cmd conf csv dll doc docx dat exe gz ini iso jar js json lnk log "
-    "md msi ps1 pdf php pl png ps py rar rs rtf sh sql sys tar tmp txt vbs xls xlsx xml zip".split()
+    [
+        "bat",
+        "bin",
+        "cab",
+        "cfg",
+        "cmd",
+        "conf",
+        "csv",
+        "dll",
+        "doc",
+        "docx",
+        "dat",
+        "exe",
+        "gz",
+        "ini",
+        "iso",
+        "jar",
+        "js",
+        "json",
+        "lnk",
+        "log",
+        "md",
+        "msi",
+        "ps1",
+        "pdf",
+        "php",
+        "pl",
+        "png",
+        "ps",
+        "py",
+        "rar",
+        "rs",
+        "rtf",
+        "sh",
+        "sql",
+        "sys",
+        "tar",
+        "tmp",
+        "txt",
+        "vbs",
+        "xls",
+        "xlsx",
+        "xml",
+        "zip",
+    ]
 )
 # Reserved for examples (RFC 2606), which exercises live on.
 _EXERCISE_ENDINGS: Final = frozenset({"example", "test"})
-_EXERCISE_NETWORKS: Final = tuple(map(ipaddress.ip_network, (
-    "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
+_EXERCISE_NETWORKS: Final = tuple(
+    map(
+        ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+    )
+)
 _HASH_KINDS: Final = {32: IndicatorKind.MD5, 40: IndicatorKind.SHA1, 64: IndicatorKind.SHA256}
 
 
@@ -117,15 +166,19 @@ def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
         shown = _trimmed(found)
         try:
             kind, value = _READERS[str(found.lastgroup)](
-                shown, text[max(0, found.start() - 24) : found.start()])
+                shown, text[max(0, found.start() - 24) : found.start()]
+            )
             _must_be_foreign(kind, value, own)
         except _NotOne as reason:
             if str(reason):
-                ignored.setdefault(shown, Ignored(
-                    shown[:200], str(reason), found.start(), found.start() + len(shown)))
+                ignored.setdefault(
+                    shown,
+                    Ignored(shown[:200], str(reason), found.start(), found.start() + len(shown)),
+                )
             continue
         indicators.setdefault(
-            (kind, value), Indicator(kind, value, found.start(), found.start() + len(shown)))
+            (kind, value), Indicator(kind, value, found.start(), found.start() + len(shown))
+        )
     return Extraction(tuple(indicators.values()), tuple(ignored.values()))
 
 
@@ -134,8 +187,10 @@ def _trimmed(found: re.Match[str]) -> str:
     shown = found[0]
     if found.lastgroup != "url":
         return shown
-    while shown and (shown[-1] in ".,;:!?*" or (
-            shown[-1] in _CLOSERS and shown.count(shown[-1]) > shown.count(_CLOSERS[shown[-1]]))):
+    while shown and (
+        shown[-1] in ".,;:!?*"
+        or (shown[-1] in _CLOSERS and shown.count(shown[-1]) > shown.count(_CLOSERS[shown[-1]]))
+    ):
         shown = shown[:-1]
     return shown
 
@@ -151,7 +206,7 @@ def _url(shown: str, before: str) -> tuple[IndicatorKind, str]:
     scheme, _, rest = plain.partition(":")
     rest = rest.removeprefix("//")
     cut = re.search(r"[/?#]", rest)
-    host, path = (rest[: cut.start()], rest[cut.start():]) if cut else (rest, "")
+    host, path = (rest[: cut.start()], rest[cut.start() :]) if cut else (rest, "")
     host = _plain(host).replace("[:]", ":").lower()
     value = f"{scheme.lower()}://{host}{_plain(path)}"
     try:
@@ -257,6 +312,11 @@ def _itself_and_parents(host: str) -> Iterator[str]:
 
 
 _READERS: Final[dict[str, Callable[[str, str], tuple[IndicatorKind, str]]]] = {
-    "url": _url, "email": _email, "cve": _cve, "hash": _hash,
-    "ipv4": _ipv4, "ipv6": _ipv6, "domain": _domain,
+    "url": _url,
+    "email": _email,
+    "cve": _cve,
+    "hash": _hash,
+    "ipv4": _ipv4,
+    "ipv6": _ipv6,
+    "domain": _domain,
 }

@@ -1,8 +1,8 @@
 """The port's own vocabulary: what can happen, to which systems, how badly.
 
-Framework-free. Every form choice, every STIX label and every triage rule reads these tables, so that
-a word means the same thing on the form, in the graph and in the warning.
-Scales: App. A and B of the OASIS incident extension suite (availability 0..100, criticality 0..100).
+Framework-free. Every form choice, every STIX label and every triage rule reads these tables, so
+that a word means the same thing on the form, in the graph and in the warning.
+Scales: App. A and B of the OASIS incident extension suite (availability and criticality, 0..100).
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class AttackKind(StrEnum):
 class AttackWords:
     """How one attack kind is asked for, and how STIX says it.
 
-    ``incident_type`` is from event-type-ov, ``indicator_type`` from indicator-type-ov; ``weight`` is
-    the kind's own contribution to severity, 0..100 (see alerts.severity).
+    ``incident_type`` is from event-type-ov, ``indicator_type`` from indicator-type-ov;
+    ``weight`` is the kind's own contribution to severity, 0..100 (see alerts.severity).
     """
 
     label: str
@@ -45,44 +45,92 @@ class AttackWords:
 
 ATTACKS: Final[dict[AttackKind, AttackWords]] = {
     AttackKind.RANSOMWARE: AttackWords(
-        "Ransomware", "Files locked, a ransom note on a screen or a printer",
-        "ransomware", "malicious-activity", 90),
+        "Ransomware",
+        "Files locked, a ransom note on a screen or a printer",
+        "ransomware",
+        "malicious-activity",
+        90,
+    ),
     AttackKind.MALWARE: AttackWords(
-        "Other malicious software", "A virus, a trojan, something the scanner found",
-        "infected-by-known-malware", "malicious-activity", 60),
+        "Other malicious software",
+        "A virus, a trojan, something the scanner found",
+        "infected-by-known-malware",
+        "malicious-activity",
+        60,
+    ),
     AttackKind.PHISHING: AttackWords(
-        "Phishing", "A message that wants a click, a password or a payment",
-        "dissemination-phishing-emails", "malicious-activity", 40),
+        "Phishing",
+        "A message that wants a click, a password or a payment",
+        "dissemination-phishing-emails",
+        "malicious-activity",
+        40,
+    ),
     AttackKind.ACCOUNT: AttackWords(
-        "Stolen account", "Someone logged in who should not have",
-        "theft-access-credentials", "compromised", 65),
+        "Stolen account",
+        "Someone logged in who should not have",
+        "theft-access-credentials",
+        "compromised",
+        65,
+    ),
     AttackKind.INTRUSION: AttackWords(
-        "Break-in", "Someone is or was inside a system",
-        "unauthorized-access-system", "compromised", 75),
+        "Break-in",
+        "Someone is or was inside a system",
+        "unauthorized-access-system",
+        "compromised",
+        75,
+    ),
     AttackKind.DENIAL: AttackWords(
-        "Overload (DoS)", "A service flooded until it stops",
-        "denial-of-service", "malicious-activity", 55),
+        "Overload (DoS)",
+        "A service flooded until it stops",
+        "denial-of-service",
+        "malicious-activity",
+        55,
+    ),
     AttackKind.DATA_THEFT: AttackWords(
-        "Data stolen or leaked", "Lists, manifests, personal data gone",
-        "data-exfiltration", "malicious-activity", 65),
+        "Data stolen or leaked",
+        "Lists, manifests, personal data gone",
+        "data-exfiltration",
+        "malicious-activity",
+        65,
+    ),
     AttackKind.FRAUD: AttackWords(
-        "Fraud", "Changed bank details, false release orders, PIN theft",
-        "theft-access-credentials", "malicious-activity", 50),
+        "Fraud",
+        "Changed bank details, false release orders, PIN theft",
+        "theft-access-credentials",
+        "malicious-activity",
+        50,
+    ),
     AttackKind.OT_TAMPERING: AttackWords(
-        "Machines behave wrongly", "Cranes, gates, PLCs, sensors do what nobody asked",
-        "exploit", "malicious-activity", 90),
+        "Machines behave wrongly",
+        "Cranes, gates, PLCs, sensors do what nobody asked",
+        "exploit",
+        "malicious-activity",
+        90,
+    ),
     AttackKind.POSITIONING: AttackWords(
-        "GPS or AIS disturbed", "Ships or vehicles shown where they are not",
-        "exploit", "anomalous-activity", 60),
+        "GPS or AIS disturbed",
+        "Ships or vehicles shown where they are not",
+        "exploit",
+        "anomalous-activity",
+        60,
+    ),
     AttackKind.SUPPLIER: AttackWords(
-        "Attack through a supplier", "A vendor, a software update, a remote connection",
-        "supply-chain-vendor", "malicious-activity", 70),
+        "Attack through a supplier",
+        "A vendor, a software update, a remote connection",
+        "supply-chain-vendor",
+        "malicious-activity",
+        70,
+    ),
     AttackKind.PROBE: AttackWords(
-        "Someone is trying", "Scans, password guessing, suspicious calls; nothing lost yet",
-        "undetermined", "anomalous-activity", 20),
+        "Someone is trying",
+        "Scans, password guessing, suspicious calls; nothing lost yet",
+        "undetermined",
+        "anomalous-activity",
+        20,
+    ),
     AttackKind.OTHER: AttackWords(
-        "Something else", "Not sure, or none of these",
-        "undetermined", "unknown", 40),
+        "Something else", "Not sure, or none of these", "undetermined", "unknown", 40
+    ),
 }
 
 
@@ -122,14 +170,16 @@ class SystemWords:
 
 SYSTEMS: Final[dict[PortSystem, SystemWords]] = {
     PortSystem.TERMINAL_OPERATING: SystemWords(
-        "Terminal operating system", "terminal-operating-system", True),
+        "Terminal operating system", "terminal-operating-system", True
+    ),
     PortSystem.GATE: SystemWords("Gate and truck appointment", "gate-system", True),
     PortSystem.CRANE: SystemWords("Cranes and quay equipment", "control-system", True),
     PortSystem.YARD: SystemWords("Yard vehicles and positioning", "control-system", True),
     PortSystem.RAIL: SystemWords("Rail planning and signalling", "rail-system", True),
     PortSystem.VESSEL_TRAFFIC: SystemWords("Vessel traffic and pilotage", "vessel-traffic", True),
     PortSystem.BOOKING: SystemWords(
-        "Booking, manifest and release orders", "port-community-system", True),
+        "Booking, manifest and release orders", "port-community-system", True
+    ),
     PortSystem.CUSTOMS: SystemWords("Customs and declarations", "customs-system", True),
     PortSystem.REEFER: SystemWords("Reefer monitoring", "control-system", True),
     PortSystem.BULK: SystemWords("Tanks, pipes and bulk handling", "control-system", True),

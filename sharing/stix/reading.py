@@ -40,7 +40,15 @@ _CONTRIBUTING: Final[dict[str, tuple[str, ...]]] = {
     "mac-addr": ("value",),
     "mutex": ("name",),
     "network-traffic": (
-        "start", "end", "src_ref", "dst_ref", "src_port", "dst_port", "protocols", "extensions"),
+        "start",
+        "end",
+        "src_ref",
+        "dst_ref",
+        "src_port",
+        "dst_port",
+        "protocols",
+        "extensions",
+    ),
     "process": (),
     "software": ("name", "cpe", "swid", "vendor", "version"),
     "url": ("value",),
@@ -50,12 +58,23 @@ _CONTRIBUTING: Final[dict[str, tuple[str, ...]]] = {
 }
 _TLP2_IDS: Final = {tlp.value.lower(): marking for tlp, marking in MARKING_IDS.items()}
 _HASH_ORDER: Final = ("MD5", "SHA-1", "SHA-256", "SHA-512")
-_NOT_SDO: Final = frozenset({*_CONTRIBUTING, "relationship", "sighting", "marking-definition",
-                             "language-content", "extension-definition", "bundle"})
+_NOT_SDO: Final = frozenset(
+    {
+        *_CONTRIBUTING,
+        "relationship",
+        "sighting",
+        "marking-definition",
+        "language-content",
+        "extension-definition",
+        "bundle",
+    }
+)
 # Pairs in which the second, when present, must not be earlier (True: must be later).
 _IN_ORDER: Final = (
-    ("created", "modified", False), ("first_seen", "last_seen", False),
-    ("first_observed", "last_observed", False), ("start_time", "stop_time", False),
+    ("created", "modified", False),
+    ("first_seen", "last_seen", False),
+    ("first_observed", "last_observed", False),
+    ("start_time", "stop_time", False),
     ("valid_from", "valid_until", True),
 )
 
@@ -105,7 +124,9 @@ def _depth_exceeds(value: Any, limit: int) -> bool:
     layer = [value]
     for _ in range(limit):
         layer = [
-            child for node in layer if isinstance(node, dict | list)
+            child
+            for node in layer
+            if isinstance(node, dict | list)
             for child in (node.values() if isinstance(node, dict) else node)
             if isinstance(child, dict | list)
         ]
@@ -187,8 +208,7 @@ def _schema_files() -> dict[str, Path]:
     files = {path.stem: path for folder in folders for path in (root / folder).glob("*.json")}
     known = {*_CONTRIBUTING, "marking-definition", "language-content", "extension-definition"}
     return {
-        name: path for name, path in files.items()
-        if path.parent.name != "common" or name in known
+        name: path for name, path in files.items() if path.parent.name != "common" or name in known
     }
 
 
@@ -197,8 +217,7 @@ def _validator(kind: str) -> jsonschema_rs.Draft202012Validator:
     """The compiled schema of one type; for types STIX does not know, the core properties'."""
     root = _schema_root()
     path = _schema_files()[kind] if kind else root / "common" / "core.json"
-    return jsonschema_rs.Draft202012Validator(
-        orjson.loads(path.read_bytes()), registry=_registry())
+    return jsonschema_rs.Draft202012Validator(orjson.loads(path.read_bytes()), registry=_registry())
 
 
 @cache
@@ -217,9 +236,10 @@ def _times(obj: Json) -> Iterator[Problem]:
         if first is None or second is None:
             yield Problem("bad-time", f"{earlier} or {later} is not a real point in time")
         elif second < first or (strictly and second == first):
-            yield Problem(f"{later}-before-{earlier}".replace("_", "-"),
-                          f"{later} must {'be later than' if strictly else 'not be before'} "
-                          f"{earlier}")
+            yield Problem(
+                f"{later}-before-{earlier}".replace("_", "-"),
+                f"{later} must {'be later than' if strictly else 'not be before'} {earlier}",
+            )
 
 
 def _micros(text: str) -> int | None:
@@ -259,8 +279,9 @@ def _markings(obj: Json) -> Iterator[Problem]:
     try:
         strictest(obj.get("object_marking_refs", []), default=Tlp.CLEAR)
     except UnknownMarking as unknown:
-        yield Problem("unknown-marking", f"{unknown}; mark it with TLP, so that the hub knows "
-                                         "who may see it")
+        yield Problem(
+            "unknown-marking", f"{unknown}; mark it with TLP, so that the hub knows who may see it"
+        )
     if "granular_markings" in obj:
         yield Problem("unknown-marking", "granular markings cannot be honoured; mark the object")
     if obj["type"] == "marking-definition":
@@ -270,7 +291,11 @@ def _markings(obj: Json) -> Iterator[Problem]:
 
 
 _RULES: Final[tuple[Callable[[Json], Iterator[Problem]], ...]] = (
-    _times, _references, _deterministic_id, _markings)
+    _times,
+    _references,
+    _deterministic_id,
+    _markings,
+)
 
 
 def facts(obj: Json, *, default_tlp: Tlp) -> Facts:
@@ -285,7 +310,8 @@ def facts(obj: Json, *, default_tlp: Tlp) -> Facts:
         created_by_ref=obj.get("created_by_ref", ""),
         revoked=obj.get("revoked", False),
         # A TLP definition is marked by nothing and says nothing: anyone may see it.
-        tlp=Tlp.CLEAR if obj["type"] in {"marking-definition", "extension-definition"}
+        tlp=Tlp.CLEAR
+        if obj["type"] in {"marking-definition", "extension-definition"}
         else strictest(obj.get("object_marking_refs", []), default=default_tlp),
     )
 

@@ -53,7 +53,9 @@ def plain_values(obj: Json) -> list[PlainValue]:
     until = obj.get("valid_until")
     return [
         PlainValue(
-            _KIND_BY_PATH[path], value, datetime.fromisoformat(obj["valid_from"]),
+            _KIND_BY_PATH[path],
+            value,
+            datetime.fromisoformat(obj["valid_from"]),
             datetime.fromisoformat(until) if until else None,
         )
         for path, value in _comparisons(pattern)
@@ -63,6 +65,4 @@ def plain_values(obj: Json) -> list[PlainValue]:
 
 
 def _comparisons(pattern: str) -> list[tuple[str, str]]:
-    return [
-        (found[1], _ESCAPED.sub(r"\1", found[2])) for found in _COMPARISON.finditer(pattern)
-    ]
+    return [(found[1], _ESCAPED.sub(r"\1", found[2])) for found in _COMPARISON.finditer(pattern)]

@@ -47,18 +47,17 @@ class FastJson(JSONProvider):
 
 def error(status: int, title: str, description: str) -> Response:
     """A TAXII error resource (3.6.1)."""
-    body = orjson.dumps(
-        {"title": title, "http_status": str(status), "description": description})
+    body = orjson.dumps({"title": title, "http_status": str(status), "description": description})
     return Response(body, status, content_type=TAXII)
 
 
 def _configured() -> flask.Flask:
-    app = medallion.application_instance
+    app: flask.Flask = medallion.application_instance
     medallion.set_config(app, "taxii", {"taxii": {"max_page_size": MAX_LIMIT}})
     # Flask-HTTPAuth asks medallion's password callback first, which crashes without this.
     medallion.set_config(app, "users", {"users": {}})
     medallion.register_blueprints(app)
-    app.medallion_backend = HubBackend()
+    app.medallion_backend = HubBackend()  # type: ignore[attr-defined]
     app.json = FastJson(app)
     app.register_error_handler(500, _crashed)
     app.register_error_handler(HTTPException, _refused)
@@ -80,8 +79,14 @@ def _refused(problem: HTTPException) -> Response:
 
 
 def _processing(problem: ProcessingError) -> Response:
-    titles = {403: "Forbidden", 404: "Not found", 406: "Not acceptable", 413: "Too large",
-              415: "Unsupported media type", 422: "Cannot be processed"}
+    titles = {
+        403: "Forbidden",
+        404: "Not found",
+        406: "Not acceptable",
+        413: "Too large",
+        415: "Unsupported media type",
+        422: "Cannot be processed",
+    }
     return error(problem.status, titles.get(problem.status, "Bad request"), problem.message)
 
 
@@ -101,8 +106,11 @@ def caller(username: str, password: str) -> ApiKey | None:
 @auth.error_handler  # type: ignore[untyped-decorator]
 def unauthorized(status: int) -> Response:
     """401 with a TAXII body; 3.6.1 wants the challenge too."""
-    answer = error(401, "Unauthorized", "Send an API key: as the password of HTTP Basic with any "
-                                        "user name, or as a Bearer token.")
+    answer = error(
+        401,
+        "Unauthorized",
+        "Send an API key: as the password of HTTP Basic with any user name, or as a Bearer token.",
+    )
     answer.headers["WWW-Authenticate"] = f'Basic realm="{REALM}", Bearer realm="{REALM}"'
     return answer
 

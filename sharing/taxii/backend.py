@@ -90,16 +90,25 @@ class HubBackend(Backend):  # type: ignore[misc]
         }
 
     def get_objects(
-        self, api_root: str, collection_id: str, filter_args: Query,
-        allowed_filters: tuple[str, ...], limit: int,
+        self,
+        api_root: str,
+        collection_id: str,
+        filter_args: Query,
+        allowed_filters: tuple[str, ...],
+        limit: int,
     ) -> tuple[Answer, Headers]:
         """5.4."""
         rows = _filtered(collection_id, filter_args, allowed_filters)
         return _envelope(rows, filter_args, collection_id)
 
     def get_object(
-        self, api_root: str, collection_id: str, object_id: str, filter_args: Query,
-        allowed_filters: tuple[str, ...], limit: int,
+        self,
+        api_root: str,
+        collection_id: str,
+        object_id: str,
+        filter_args: Query,
+        allowed_filters: tuple[str, ...],
+        limit: int,
     ) -> tuple[Answer, Headers]:
         """5.6; 404 when no version of the object is in this collection."""
         _must_hold(collection_id, object_id)
@@ -107,31 +116,50 @@ class HubBackend(Backend):  # type: ignore[misc]
         return _envelope(rows, filter_args, f"{collection_id}/{object_id}")
 
     def get_object_manifest(
-        self, api_root: str, collection_id: str, filter_args: Query,
-        allowed_filters: tuple[str, ...], limit: int,
+        self,
+        api_root: str,
+        collection_id: str,
+        filter_args: Query,
+        allowed_filters: tuple[str, ...],
+        limit: int,
     ) -> tuple[Answer, Headers]:
         """5.3."""
         rows = _filtered(collection_id, filter_args, allowed_filters)
         return _paged(
-            rows, ("date_added", "stix_id", "object__version_text"), filter_args, collection_id,
+            rows,
+            ("date_added", "stix_id", "object__version_text"),
+            filter_args,
+            collection_id,
             name="objects",
             show=lambda added, stix_id, version: {
-                "id": stix_id, "date_added": moment(added), "version": version or moment(added),
+                "id": stix_id,
+                "date_added": moment(added),
+                "version": version or moment(added),
                 "media_type": MEDIA_TYPE,
-            })
+            },
+        )
 
     def get_object_versions(
-        self, api_root: str, collection_id: str, object_id: str, filter_args: Query,
-        allowed_filters: tuple[str, ...], limit: int,
+        self,
+        api_root: str,
+        collection_id: str,
+        object_id: str,
+        filter_args: Query,
+        allowed_filters: tuple[str, ...],
+        limit: int,
     ) -> tuple[Answer, Headers]:
         """5.8."""
         _must_hold(collection_id, object_id)
         every = {**filter_args, "match[version]": "all"}
         rows = _filtered(collection_id, every, (*allowed_filters, "version"))
         return _paged(
-            rows.filter(stix_id=object_id), ("date_added", "object__version_text"), filter_args,
-            f"{collection_id}/{object_id}/versions", name="versions",
-            show=lambda added, version: version or moment(added))
+            rows.filter(stix_id=object_id),
+            ("date_added", "object__version_text"),
+            filter_args,
+            f"{collection_id}/{object_id}/versions",
+            name="versions",
+            show=lambda added, version: version or moment(added),
+        )
 
     def add_objects(
         self, api_root: str, collection_id: str, objs: Any, request_time: datetime
@@ -144,8 +172,9 @@ class HubBackend(Backend):  # type: ignore[misc]
             raise ProcessingError(f"Send between 1 and {MAX_OBJECTS} objects", 422)
         key = _key()
         submission = Submission(source=key.organisation, door=Door.TAXII)
-        receipt = accept(objects, submission=submission, actor=key,
-                         into=shelves_for(key.organisation))
+        receipt = accept(
+            objects, submission=submission, actor=key, into=shelves_for(key.organisation)
+        )
         return _status(receipt.submission)
 
     def get_status(self, api_root: str, status_id: str) -> Answer | None:
@@ -159,7 +188,11 @@ class HubBackend(Backend):  # type: ignore[misc]
         return _status(submission) if submission else None
 
     def delete_object(
-        self, api_root: str, collection_id: str, obj_id: str, filter_args: Query,
+        self,
+        api_root: str,
+        collection_id: str,
+        obj_id: str,
+        filter_args: Query,
         allowed_filters: tuple[str, ...],
     ) -> None:
         """5.7: no key may both read and write one collection, so medallion's own check refuses
@@ -182,18 +215,19 @@ def _known() -> dict[str, Collection]:
 
 
 def _must_hold(collection_id: str, object_id: str) -> None:
-    if not Placement.objects.filter(collection=collection_id, stix_id=object_id).exists():
+    if not Placement.objects.filter(
+        collection__id=uuid.UUID(collection_id), stix_id=object_id
+    ).exists():
         raise ProcessingError("There is no such object in this collection", 404)
 
 
-def _filtered(
-    collection_id: str, query: Query, allowed: tuple[str, ...]
-) -> QuerySet[Placement]:
+def _filtered(collection_id: str, query: Query, allowed: tuple[str, ...]) -> QuerySet[Placement]:
     """The placements that match (3.4). Values separated by commas are alternatives."""
-    rows = Placement.objects.filter(collection=collection_id)
+    rows = Placement.objects.filter(collection__id=uuid.UUID(collection_id))
     wanted = {
         name.removeprefix("match[").removesuffix("]"): value.split(",")
-        for name, value in query.items() if name.startswith("match[") and name.endswith("]")
+        for name, value in query.items()
+        if name.startswith("match[") and name.endswith("]")
     }
     unknown = sorted(set(wanted) - set(allowed))
     if unknown:
@@ -217,24 +251,35 @@ def _versions(wanted: list[str]) -> Q:
             chosen |= Q(latest=True)
         elif word == "first":
             earlier = Placement.objects.filter(
-                collection=OuterRef("collection"), stix_id=OuterRef("stix_id"),
-                version__lt=OuterRef("version"))
+                collection=OuterRef("collection"),
+                stix_id=OuterRef("stix_id"),
+                version__lt=OuterRef("version"),
+            )
             chosen |= Q(~Exists(earlier))
         else:
             chosen |= Q(version=micros(word, name="match[version]"))
     return chosen
 
 
-def _envelope(
-    rows: QuerySet[Placement], query: Query, bound_to: str
-) -> tuple[Answer, Headers]:
-    return _paged(rows, ("date_added", "object__body"), query, bound_to, name="objects",
-                  show=lambda added, body: orjson.Fragment(body))
+def _envelope(rows: QuerySet[Placement], query: Query, bound_to: str) -> tuple[Answer, Headers]:
+    return _paged(
+        rows,
+        ("date_added", "object__body"),
+        query,
+        bound_to,
+        name="objects",
+        show=lambda added, body: orjson.Fragment(body),
+    )
 
 
 def _paged(
-    rows: QuerySet[Placement], columns: tuple[str, ...], query: Query, bound_to: str, *,
-    name: str, show: Callable[..., Any],
+    rows: QuerySet[Placement],
+    columns: tuple[str, ...],
+    query: Query,
+    bound_to: str,
+    *,
+    name: str,
+    show: Callable[..., Any],
 ) -> tuple[Answer, Headers]:
     """One page (3.5): ``more`` and ``next`` together or not at all, dates only with content.
 
@@ -242,8 +287,11 @@ def _paged(
     """
     bound = f"{_key().organisation_id}/{bound_to}"
     wanted = page(query, bound_to=bound)
-    found = list(rows.filter(date_added__gt=wanted.after).order_by("date_added")
-                 .values_list(*columns)[: wanted.limit + 1])
+    found = list(
+        rows.filter(date_added__gt=wanted.after)
+        .order_by("date_added")
+        .values_list(*columns)[: wanted.limit + 1]
+    )
     shown = found[: wanted.limit]
     if not shown:
         return {}, {}
@@ -280,5 +328,3 @@ def _status(submission: Submission) -> Answer:
 
 def _received(submission: Submission) -> int:
     return int(submission.received_at.timestamp() * 1_000_000)
-
-

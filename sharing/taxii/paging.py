@@ -35,8 +35,7 @@ def micros(text: str, *, name: str = "added_after") -> int:
             raise ValueError
         return (moment - _EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError):
-        raise BadQuery(
-            f"{name} must be a timestamp such as 2026-11-24T08:00:00.000000Z") from None
+        raise BadQuery(f"{name} must be a timestamp such as 2026-11-24T08:00:00.000000Z") from None
 
 
 def moment(instant: int) -> str:
@@ -73,6 +72,8 @@ def _opened(token: str, bound_to: str) -> int:
     try:
         plain = signing.Signer(salt=f"{_SALT}:{bound_to}").unsign(token.replace(".", ":"))
     except signing.BadSignature:
-        raise BadQuery("next is not one that this collection gave to this key; leave it out and "
-                       "start again with added_after") from None
+        raise BadQuery(
+            "next is not one that this collection gave to this key; leave it out and "
+            "start again with added_after"
+        ) from None
     return int(plain, 16)

@@ -35,7 +35,12 @@ class Command(HubCommand):
         secret = signing.new_secret()
         with transaction.atomic():
             endpoint, _ = Endpoint.objects.update_or_create(
-                organisation=organisation, url=url, defaults={"secret": secret, "is_active": True})
-            audit.record("webhook.saved", actor="operator", subject=str(endpoint.pk),
-                         organisation=organisation.slug)
+                organisation=organisation, url=url, defaults={"secret": secret, "is_active": True}
+            )
+            audit.record(
+                "webhook.saved",
+                actor="operator",
+                subject=str(endpoint.pk),
+                organisation=organisation.slug,
+            )
         self.answer(options, secret, secret=secret)

@@ -16,15 +16,20 @@ _SHAPES = {"info": "○", "low": "◔", "medium": "◑", "high": "◕", "critica
 def tlp(level: str) -> SafeString:
     """A TLP label as FIRST prints it."""
     level = level.removeprefix("TLP:")
-    return format_html('<span class="tlp tlp-{}">TLP:{}</span>',
-                       level.lower().replace("+", "-"), level)
+    return format_html(
+        '<span class="tlp tlp-{}">TLP:{}</span>', level.lower().replace("+", "-"), level
+    )
 
 
 @register.simple_tag
 def severity(level: str) -> SafeString:
     """A severity by colour, word and shape."""
-    return format_html('<span class="severity severity-{}"><span aria-hidden="true">{}</span> '
-                       "{}</span>", level, _SHAPES.get(level, "○"), level.capitalize())
+    return format_html(
+        '<span class="severity severity-{}"><span aria-hidden="true">{}</span> {}</span>',
+        level,
+        _SHAPES.get(level, "○"),
+        level.capitalize(),
+    )
 
 
 @register.simple_tag
@@ -32,8 +37,12 @@ def when(moment: datetime | None) -> SafeString:
     """A time in the reader's zone, relative while it is recent, UTC on hover."""
     if moment is None:
         return format_html('<span class="quiet">never</span>')
-    return format_html('<time datetime="{}" title="{} UTC">{}</time>', moment.isoformat(),
-                       moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"), _words(moment))
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        moment.isoformat(),
+        moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        _words(moment),
+    )
 
 
 def _words(moment: datetime) -> str:

@@ -29,7 +29,8 @@ class Command(HubCommand):
         slugs = [slug.strip() for slug in options["members"].split(",") if slug.strip()]
         with transaction.atomic():
             group, _ = Group.objects.get_or_create(
-                slug=options["slug"], defaults={"title": options["title"]})
+                slug=options["slug"], defaults={"title": options["title"]}
+            )
             if group.everyone:
                 raise CommandError(f"{group.slug} holds every member already.")
             group.title = options["title"]
@@ -37,5 +38,10 @@ class Command(HubCommand):
             group.members.set([member(slug) for slug in slugs])
             shelves = [shelf.alias for shelf in collections.shelves(group)]
             audit.record("group.set", actor="operator", subject=group.slug, members=slugs)
-        self.answer(options, f"{group.title}: {len(slugs)} members; {', '.join(shelves)}.",
-                    group=group.slug, members=slugs, collections=shelves)
+        self.answer(
+            options,
+            f"{group.title}: {len(slugs)} members; {', '.join(shelves)}.",
+            group=group.slug,
+            members=slugs,
+            collections=shelves,
+        )

@@ -26,14 +26,28 @@ class Command(HubCommand):
         super().add_arguments(parser)
         parser.add_argument("name")
         parser.add_argument("--slug", required=True)
-        parser.add_argument("--role", required=True,
-                            choices=[r for r in PortRole.values if r != PortRole.DESK])
-        parser.add_argument("--ceiling", default=Tlp.AMBER_STRICT.value,
-                            choices=[t.value for t in Tlp if t is not Tlp.RED])
-        parser.add_argument("--contact", action="append", default=[], metavar="EMAIL",
-                            help="an address that warnings go to; may be given several times")
-        parser.add_argument("--telltale", action="append", default=[], metavar="WORD",
-                            help="a word that would give the member away: brand, domain, prefix")
+        parser.add_argument(
+            "--role", required=True, choices=[r for r in PortRole.values if r != PortRole.DESK]
+        )
+        parser.add_argument(
+            "--ceiling",
+            default=Tlp.AMBER_STRICT.value,
+            choices=[t.value for t in Tlp if t is not Tlp.RED],
+        )
+        parser.add_argument(
+            "--contact",
+            action="append",
+            default=[],
+            metavar="EMAIL",
+            help="an address that warnings go to; may be given several times",
+        )
+        parser.add_argument(
+            "--telltale",
+            action="append",
+            default=[],
+            metavar="WORD",
+            help="a word that would give the member away: brand, domain, prefix",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError for a bad slug or address."""
@@ -48,12 +62,26 @@ class Command(HubCommand):
         with transaction.atomic():
             organisation, made = Organisation.objects.update_or_create(
                 slug=options["slug"],
-                defaults={"name": options["name"], "port_role": options["role"],
-                          "ceiling": options["ceiling"], "telltales": options["telltale"]})
+                defaults={
+                    "name": options["name"],
+                    "port_role": options["role"],
+                    "ceiling": options["ceiling"],
+                    "telltales": options["telltale"],
+                },
+            )
             for email in options["contact"]:
                 Contact.objects.get_or_create(organisation=organisation, email=email.lower())
             alias = collections.inbox(organisation).alias
-            audit.record("member.added" if made else "member.changed", actor="operator",
-                         subject=organisation.slug, ceiling=organisation.ceiling)
-        self.answer(options, f"{organisation.name} is a member; its inbox is {alias}.",
-                    slug=organisation.slug, inbox=alias, made=made)
+            audit.record(
+                "member.added" if made else "member.changed",
+                actor="operator",
+                subject=organisation.slug,
+                ceiling=organisation.ceiling,
+            )
+        self.answer(
+            options,
+            f"{organisation.name} is a member; its inbox is {alias}.",
+            slug=organisation.slug,
+            inbox=alias,
+            made=made,
+        )

@@ -21,10 +21,11 @@ class Command(HubCommand):
         with transaction.atomic():
             collections.ensure_desk_organisation(f"{settings.HUB_NAME} desk")
             groups = [
-                Group.objects.get_or_create(
-                    slug=slug, defaults={"title": title, "everyone": True})
+                Group.objects.get_or_create(slug=slug, defaults={"title": title, "everyone": True})
                 for slug, title in (
-                    (collections.PUBLIC, "Public"), (collections.COMMUNITY, "Community"))
+                    (collections.PUBLIC, "Public"),
+                    (collections.COMMUNITY, "Community"),
+                )
             ]
             shelves = [shelf.alias for group, _ in groups for shelf in collections.shelves(group)]
             shelves.append(collections.desk().alias)

@@ -38,9 +38,12 @@ class Command(HubCommand):
         desk = Organisation.objects.get(port_role=PortRole.DESK)
         for start in range(0, len(objects), CHUNK):
             receipt = accept(
-                objects[start : start + CHUNK], into=[collection], actor="operator",
+                objects[start : start + CHUNK],
+                into=[collection],
+                actor="operator",
                 submission=Submission(source=desk, door=Door.IMPORT),
-                default_tlp=Tlp(collection.tlp) if collection.tlp else Tlp.AMBER_STRICT)
+                default_tlp=Tlp(collection.tlp) if collection.tlp else Tlp.AMBER_STRICT,
+            )
             for result in receipt.results:
                 counts[result.outcome] += 1
                 if result.outcome is Outcome.REFUSED:
@@ -48,8 +51,11 @@ class Command(HubCommand):
         for stix_id, reason in refused[:20]:
             self.stderr.write(f"refused {stix_id or 'an object without id'}: {reason}")
         self.answer(
-            options, ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items()),
-            **{outcome.value: count for outcome, count in counts.items()}, reasons=refused)
+            options,
+            ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items()),
+            **{outcome.value: count for outcome, count in counts.items()},
+            reasons=refused,
+        )
 
 
 def _collection(alias: str) -> Collection:

@@ -28,15 +28,20 @@ class Command(HubCommand):
         parser.add_argument("--member", required=True, help="the member's slug")
         parser.add_argument("--role", default=UserRole.MEMBER, choices=UserRole.values)
         parser.add_argument("--name", default="")
-        parser.add_argument("--password-stdin", action="store_true", required=True,
-                            help="read the password from standard input, one line")
+        parser.add_argument(
+            "--password-stdin",
+            action="store_true",
+            required=True,
+            help="read the password from standard input, one line",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError for a bad address, a weak password, or a desk role outside the desk."""
+        """Raises CommandError: bad address, weak password, a desk role outside the desk."""
         organisation = member(options["member"])
         if options["role"] in DESK_ROLES and not organisation.is_desk:
-            raise CommandError(f"{options['role']} is a role of the desk; {organisation.slug} is "
-                               "not the desk.")
+            raise CommandError(
+                f"{options['role']} is a role of the desk; {organisation.slug} is not the desk."
+            )
         email, password = options["email"].strip().lower(), sys.stdin.readline().rstrip("\r\n")
         draft = User(email=email, name=options["name"], organisation=organisation)
         try:
@@ -51,7 +56,16 @@ class Command(HubCommand):
             user.role, user.name = options["role"], options["name"] or user.name
             user.set_password(password)
             user.save()
-            audit.record("user.saved", actor="operator", subject=email,
-                         organisation=organisation.slug, role=user.role)
-        self.answer(options, f"{email} may log in for {organisation.name} as "
-                             f"{user.get_role_display()}.", email=email, role=user.role)
+            audit.record(
+                "user.saved",
+                actor="operator",
+                subject=email,
+                organisation=organisation.slug,
+                role=user.role,
+            )
+        self.answer(
+            options,
+            f"{email} may log in for {organisation.name} as {user.get_role_display()}.",
+            email=email,
+            role=user.role,
+        )

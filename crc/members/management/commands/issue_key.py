@@ -32,7 +32,13 @@ class Command(HubCommand):
         expires = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
         with transaction.atomic():
             key, token = ApiKey.issue(
-                organisation, options["scope"], label=options["label"], expires_at=expires)
-            audit.record("key.issued", actor="operator", subject=key.lookup,
-                         organisation=organisation.slug, scopes=key.scopes)
+                organisation, options["scope"], label=options["label"], expires_at=expires
+            )
+            audit.record(
+                "key.issued",
+                actor="operator",
+                subject=key.lookup,
+                organisation=organisation.slug,
+                scopes=key.scopes,
+            )
         self.answer(options, token, key=token, lookup=key.lookup, scopes=key.scopes)

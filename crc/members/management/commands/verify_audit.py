@@ -18,5 +18,9 @@ class Command(HubCommand):
         verdict = audit.verify()
         if verdict.broken_at is not None:
             raise CommandError(f"The audit trail is broken at entry {verdict.broken_at}.")
-        self.answer(options, f"{verdict.entries} entries, all in order. Head: {verdict.head}",
-                    entries=verdict.entries, head=verdict.head)
+        self.answer(
+            options,
+            f"{verdict.entries} entries, all in order. Head: {verdict.head}",
+            entries=verdict.entries,
+            head=verdict.head,
+        )

@@ -1,0 +1,77 @@
+"""Bad input at the form: a clear error, what was written is kept, nothing half-stored."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from sharing.models import Report, StixObject, Submission
+from tests.conftest import Port, form
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"technical": "x" * 5_000_000}, "at most 262144 characters"),
+        ({"technical": "log\x00line"}, "Null characters are not allowed"),
+        ({"technical": "one\ntwo\x1b[31m"}, "Line 2 holds a control character"),
+        ({"narrative": "x" * 10_001}, "at most 10000 characters"),
+        ({"narrative": "", "technical": ""}, "Write a sentence"),
+        ({"time_zone": "Mars/Olympus"}, "is not a time zone"),
+        ({"noticed_at": "yesterday"}, "Write date and time as"),
+        ({"noticed_at": "2001-01-01T00:00"}, "more than ten years ago"),
+        ({"attack": "weather"}, "Select a valid choice"),
+        ({"attack": ""}, "Choose what comes closest"),
+        ({"system_yard": ""}, "Say which system is hit"),
+        ({"system_yard": "melted"}, "Select a valid choice"),
+        ({"tlp": "PURPLE"}, "Select a valid choice"),
+        ({"token": "not-a-uuid"}, "not sent yet"),
+    ],
+)
+def test_bad_input_is_refused_with_a_reason(port: Port, answers: dict[str, str], said: str) -> None:
+    before = StixObject.objects.count()
+    page = port.client("north").post("/report/", form(**answers))
+    assert page.status_code == 422
+    assert said.lower() in page.content.decode().lower()
+    assert not Submission.objects.exists()
+    assert not Report.objects.exists()
+    assert StixObject.objects.count() == before
+
+
+def test_a_time_that_is_still_to_come_in_that_zone(port: Port) -> None:
+    ahead = timezone.now() + timedelta(hours=9)
+    page = port.client("north").post("/report/", form(noticed_at=f"{ahead:%Y-%m-%dT%H:%M}"))
+    assert "still to come in UTC" in page.content.decode()
+    report = port.file("north", noticed_at=f"{ahead:%Y-%m-%dT%H:%M}", time_zone="Asia/Tokyo")
+    assert abs(report.noticed_at - timezone.now()) < timedelta(minutes=2)
+
+
+def test_the_same_form_sent_twice_is_one_report(port: Port) -> None:
+    answers = form(token=str(uuid.uuid4()))
+    first = port.client("north").post("/report/", answers)
+    second = port.client("north").post("/report/", answers)
+    assert first.url == second.url
+    assert Report.objects.count() == 1
+
+
+def test_another_members_token_is_not_taken_over(port: Port) -> None:
+    answers = form()
+    first = port.client("north").post("/report/", answers)
+    second = port.client("south").post("/report/", answers)
+    assert second.status_code == 404
+    assert first.status_code == 302
+
+
+def test_the_preview_shows_what_was_understood(port: Port) -> None:
+    page = port.client("north").post(
+        "/report/understood/", {"technical": "203.0.113[.]66 10.0.0.1"}
+    )
+    text = page.content.decode()
+    assert "203.0.113.66" in text
+    assert "private or reserved" in text
+
+
+def test_a_stranger_is_sent_to_log_in(client: object, db: None) -> None:
+    for path in ("/report/", "/reports/", "/warnings/", "/desk/"):
+        assert client.get(path).url.startswith("/accounts/login/")  # type: ignore[attr-defined]
