@@ -462,9 +462,7 @@ def hidden(cast: Cast) -> None:
         connection.request("GET", f"/crc/collections/{shelf.id}/objects/", headers=headers)
         status = connection.getresponse().status
         hold(status == expected, f"expected {expected} for a wrong caller, got {status}")
-    say(
-        "             hidden                 outsider's key gets 404, no key 401, a wrong key 401"
-    )
+    say("             hidden                 outsider's key gets 404, no key 401, a wrong key 401")
     hold(cast.hooks.forged == 0, "a webhook came without a valid signature")
     say(f"             audit                  {command('verify_audit')[:60]}…")
 

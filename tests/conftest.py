@@ -175,13 +175,15 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def taxii(port: Port) -> Callable[..., Any]:
+def taxii(port: Port, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Ask the TAXII server: ``taxii(key, path, method=, json=, **headers)``."""
     from werkzeug.test import Client as WsgiClient
 
-    from sharing.taxii.app import application
+    from sharing.taxii import app
 
-    client = WsgiClient(application)
+    # In this thread the connection is the test's own, as in Django's test client.
+    monkeypatch.setattr(app, "close_old_connections", lambda: None)
+    client = WsgiClient(app.application)
 
     def ask(key: str, path: str, *, method: str = "GET", **kwargs: Any) -> Any:
         headers = kwargs.pop("headers", {})

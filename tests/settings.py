@@ -6,7 +6,7 @@ import tempfile
 os.environ.setdefault("CRC_DATA_DIR", tempfile.mkdtemp(prefix="crc-test-"))
 os.environ.setdefault("CRC_OUTBOUND_ALLOWED_NETWORKS", "127.0.0.1/32")
 
-from crc.settings import *  # noqa: E402, F403
+from crc.settings import *  # noqa: F403
 
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -148,7 +148,7 @@ def test_a_second_member_makes_it_a_campaign(port: Port) -> None:
     port.sweep()
     port.file("rail", attack="malware", system_yard="", system_rail="watching")  # the same hash
     port.sweep()
-    first, second = port.warnings()
+    _, second = port.warnings()
     assert second.kind == "corroboration"
     assert "2 members" in second.title
     assert not any(name in second.title + second.body for name in ("North", "Railway"))

@@ -22,7 +22,6 @@ WORDS = (
     "Mori",
     "+81-52",
     "10.20.30.40",
-    "identity--",
     "duty@north",
 )
 
@@ -60,8 +59,6 @@ def test_no_identifying_word_reaches_anybody_else(
     own_identity = north.identity_id
     for where, text in leaving.items():
         for word in (*WORDS, own_identity, report.submission.reference, f"{noticed:%H:%M}"):
-            if word == "identity--":
-                continue
             if word == f"{noticed:%H:%M}":
                 assert f"T{word}" not in text, f"the minute is in {where}"
                 continue
@@ -91,7 +88,11 @@ def everything(port: Port, receiver: Receiver, ask: Callable[..., Any]) -> dict[
         "taxii": "".join(taxii),
         "lists": "".join(lists),
         "pages": "".join(pages),
-        "mails": "".join(f"{m.to} {m.subject} {m.body} {m.alternatives}" for m in mail.outbox),
+        "mails": "".join(
+            f"{m.to} {m.subject} {m.body} {m.alternatives}"
+            for m in mail.outbox
+            if not m.to[0].endswith(("northquay.example", "north.example"))
+        ),
         "webhooks": "".join(f"{head}{body.decode()}" for head, body in receiver.got),
     }
 

@@ -87,7 +87,7 @@ def test_wrong_expired_and_revoked_keys_get_401(port: Port, taxii: Ask) -> None:
         "crc_x_y",
         "a" * 5000,
         "ключ",
-        "crc_%s_" % key.lookup,
+        f"crc_{key.lookup}_",
     ):
         assert taxii(wrong.encode().decode("latin-1"), "/taxii2/").status_code == 401
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
