@@ -1,5 +1,6 @@
 """What members say to a warning, from the inbox or by a signed link out of a mail."""
 
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -37,12 +38,13 @@ def link(delivery: Delivery, choice: str) -> str:
 def opened(token: str) -> Invitation:
     """What a link stands for. Raises BadLink."""
     try:
-        pk, choice = signing.loads(
+        named, choice = signing.loads(
             token, salt=_SALT, max_age=timedelta(days=settings.ANSWER_LINK_DAYS)
         )
+        pk = uuid.UUID(named)
     except signing.SignatureExpired:
         raise BadLink("This link has expired. Log in to answer.") from None
-    except (signing.BadSignature, ValueError):
+    except (signing.BadSignature, ValueError, TypeError):
         raise BadLink(
             "This link is not complete. Copy it whole from the mail, or log in."
         ) from None

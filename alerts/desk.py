@@ -117,6 +117,7 @@ def _shown(graph: list[Json]) -> list[dict[str, str]]:
                 obj.get("name")
                 or obj.get("value")
                 or obj.get("relationship_type")
+                or ("count" in obj and f"seen by {obj['count']} members")
                 or next(iter(obj.get("hashes", {}).values()), "")
             ),
             "json": orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode(),

@@ -20,10 +20,10 @@ CLOCK_SLACK: Final = timedelta(minutes=15)
 _KEPT_CONTROLS: Final = frozenset("\t\n\r")
 
 WORDS_BY_TLP: Final = {
-    Tlp.GREEN: "The port community may read my words",
-    Tlp.AMBER: "Members, and those of their clients who need to know",
-    Tlp.AMBER_STRICT: "Members only, and only once the desk has made it anonymous",
-    Tlp.RED: "Nobody but the desk",
+    Tlp.GREEN: "The whole port community (TLP:GREEN)",
+    Tlp.AMBER: "Members, and those of their clients who need to know (TLP:AMBER)",
+    Tlp.AMBER_STRICT: "Members only (TLP:AMBER+STRICT)",
+    Tlp.RED: "Nobody but the desk (TLP:RED)",
 }
 
 
@@ -91,7 +91,7 @@ class ReportForm(forms.Form):
         initial="no",
     )
     tlp = forms.ChoiceField(
-        label="How widely may it be shared otherwise?",
+        label="If the desk releases an anonymous version, who may read it?",
         widget=forms.RadioSelect,
         choices=[(tlp.value, words) for tlp, words in WORDS_BY_TLP.items()],
         initial=Tlp.AMBER_STRICT.value,

@@ -1,0 +1,159 @@
+"""Members, keys, the audit trail, and the operator's commands."""
+
+import io
+import json
+import sys
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from crc.members import audit
+from crc.members.models import ApiKey, AuditEntry, User
+from tests.conftest import Port
+
+
+def said(name: str, *words: str, stdin: str = "", monkeypatch: Any = None) -> str:
+    """What a command prints."""
+    out = io.StringIO()
+    if monkeypatch:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+    call_command(name, *words, stdout=out)
+    return out.getvalue().strip()
+
+
+def test_a_key_is_shown_once_and_stored_as_a_digest(port: Port) -> None:
+    token = said("issue_key", "--member", "south", "--scope", "taxii:read", "--label", "SIEM")
+    key = ApiKey.objects.get()
+    assert token.startswith(f"crc_{key.lookup}_")
+    assert token not in json.dumps(key.__dict__, default=str)
+    found = ApiKey.authenticate(token)
+    assert found
+    assert found.last_used_at
+    assert ApiKey.authenticate(token[:-1]) is None
+
+
+def test_a_member_that_left_cannot_use_its_key_or_log_in(port: Port) -> None:
+    token = port.key("south", "taxii:read")
+    browser = port.client("south")
+    assert browser.get("/warnings/").status_code == 200
+    south = port.organisations["south"]
+    south.is_active = False
+    south.save()
+    assert ApiKey.authenticate(token) is None
+    assert browser.get("/warnings/").status_code == 302
+
+
+def test_the_audit_trail_finds_a_change_a_removal_and_an_insertion(port: Port) -> None:
+    for number in range(5):
+        audit.record("test", actor="t", subject=str(number))
+    assert audit.verify().broken_at is None
+    entry = AuditEntry.objects.order_by("number")[3]
+    AuditEntry.objects.filter(pk=entry.pk).update(subject="other")
+    assert audit.verify().broken_at == 4
+    with pytest.raises(CommandError, match="broken at entry 4"):
+        said("verify_audit")
+    AuditEntry.objects.filter(pk=entry.pk).delete()
+    assert audit.verify().broken_at == 5
+
+
+def test_every_change_of_state_is_in_the_trail(port: Port) -> None:
+    report = port.file("north", warn_now="yes")
+    port.sweep()
+    [warning] = port.warnings()
+    port.client("south").post(f"/warnings/{warning.pk}/", {"choice": "seen"})
+    actions = list(AuditEntry.objects.values_list("action", flat=True))
+    for action in (
+        "member.added",
+        "submission.accepted",
+        "report.released",
+        "alert.raised",
+        "alert.answered",
+    ):
+        assert action in actions
+    trail = json.dumps(list(AuditEntry.objects.values("detail", "subject", "actor")))
+    assert report.narrative not in trail
+
+
+def test_commands_are_idempotent_and_speak_json(port: Port, monkeypatch: Any) -> None:
+    assert (
+        json.loads(said("bootstrap", "--json"))["collections"]
+        == json.loads(said("bootstrap", "--json"))["collections"]
+    )
+    again = json.loads(
+        said("add_member", "South Basin", "--slug", "south", "--role", "terminal", "--json")
+    )
+    assert again == {"slug": "south", "inbox": "inbox-south", "made": False}
+    group = json.loads(
+        said("add_group", "terminals", "--title", "Terminals", "--members", "north,south", "--json")
+    )
+    assert group["collections"] == ["terminals-green", "terminals-amber", "terminals-strict"]
+    said(
+        "add_user",
+        "new@south.example",
+        "--member",
+        "south",
+        "--role",
+        "member",
+        "--password-stdin",
+        stdin="harbour-lantern-42\n",
+        monkeypatch=monkeypatch,
+    )
+    assert User.objects.get(email="new@south.example").check_password("harbour-lantern-42")
+    assert json.loads(said("verify_audit", "--json"))["entries"] > 5
+    assert json.loads(said("sweep", "--json")) == {"triaged": 0, "sent": 0}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            ["issue_key", "--member", "nobody", "--scope", "taxii:read"],
+            "There is no member 'nobody'",
+        ),
+        (["add_group", "community", "--title", "x", "--members", "south"], "holds every member"),
+        (["add_member", "X", "--slug", "bad slug", "--role", "terminal"], "valid"),
+        (["add_member", "X", "--slug", "desk", "--role", "terminal"], "hub's own"),
+        (["add_webhook", "--member", "south", "--url", "https://10.0.0.1/x"], "address"),
+        (["import_stix", "/nowhere.json", "--collection", "desk"], "nowhere"),
+        (["import_stix", "/dev/null", "--collection", "nope"], "There is no collection 'nope'"),
+    ],
+)
+def test_a_command_that_cannot_do_it_says_why(port: Port, words: list[str], reason: str) -> None:
+    with pytest.raises(CommandError, match=reason):
+        call_command(*words, stdout=io.StringIO())
+
+
+def test_desk_roles_are_the_desks(port: Port, monkeypatch: Any) -> None:
+    with pytest.raises(CommandError, match="role of the desk"):
+        said(
+            "add_user",
+            "x@south.example",
+            "--member",
+            "south",
+            "--role",
+            "analyst",
+            "--password-stdin",
+            stdin="harbour-lantern-42\n",
+            monkeypatch=monkeypatch,
+        )
+    with pytest.raises(CommandError, match="too short"):
+        said(
+            "add_user",
+            "x@south.example",
+            "--member",
+            "south",
+            "--password-stdin",
+            stdin="short\n",
+            monkeypatch=monkeypatch,
+        )
+
+
+def test_logging_in_by_mail_address_in_any_case(port: Port) -> None:
+    browser = Client()
+    page = browser.post(
+        "/accounts/login/", {"login": "Duty@South.Example", "password": "harbour-lantern-42"}
+    )
+    assert page.status_code == 302
+    assert browser.get("/warnings/").status_code == 200

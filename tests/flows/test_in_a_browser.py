@@ -1,0 +1,151 @@
+"""The walk in a real browser: keyboard alone, live update, no serious accessibility issue."""
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.hub import PASSWORD, RunningHub, people, running_hub
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: Chromium is not installed"),
+]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[RunningHub]:
+    """One hub for the whole walk."""
+    with running_hub() as made:
+        people(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield made
+        made.close()
+
+
+def log_in(browser: Browser, hub: RunningHub, email: str, width: int = 1280) -> Page:
+    """A page of a fresh browser, logged in; what its console complains of is collected."""
+    page = browser.new_context(viewport={"width": width, "height": 844}).new_page()
+    page.set_default_timeout(10_000)
+    complaints: list[str] = []
+    page.complaints = complaints  # type: ignore[attr-defined]
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.goto(f"{hub.base}/accounts/login/")
+    page.keyboard.press("Tab")
+    page.fill("#id_login", email)
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/(warnings|desk)/"))
+    return page
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds serious or critical."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{v['id']}: {v['nodes'][0]['target']}"
+        for v in found
+        if v["impact"] in {"serious", "critical"}
+    ]
+
+
+def overflows(page: Page) -> bool:
+    """Whether the page scrolls sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+
+def test_a_report_by_keyboard_alone_reaches_the_others_live(
+    hub: RunningHub, browser: Browser
+) -> None:
+    rail = log_in(browser, hub, "duty@rail.example")
+    rail.wait_for_timeout(500)  # the live line opens
+    north = log_in(browser, hub, "duty@north.example")
+    north.goto(f"{hub.base}/report/")
+    press = north.keyboard.press
+
+    def focus(name: str) -> None:
+        """Tab until the field of this name has the focus."""
+        for _ in range(60):
+            if north.evaluate("document.activeElement.name") == name:
+                return
+            press("Tab")
+        raise AssertionError(f"{name} cannot be reached with the Tab key")
+
+    focus("attack")
+    press("Space")
+    focus("system_yard")
+    north.keyboard.type("Stopped")
+    focus("narrative")
+    north.keyboard.type("The yard printer printed a ransom note.")
+    focus("technical")
+    north.keyboard.type("hxxps://dark-tide[.]example/pay 203.0.113[.]66")
+    focus("warn_now")
+    press("ArrowUp")
+    focus("may_name")
+    press("Tab")
+    press("Enter")
+    north.wait_for_url(re.compile("/reports/R-"))
+    assert north.locator(".reference").inner_text().startswith("R-")
+    assert "203.0.113.66" in north.content()
+
+    # The railway's open page shows it without a reload.
+    rail.locator("a.item", has_text="Ransomware").wait_for()
+    rail.click("a.item")
+    rail.check("text=Not affected")
+    rail.click("main form button[type=submit]")
+    rail.locator("text=Your answer is with the desk").wait_for()
+    assert rail.complaints == []  # type: ignore[attr-defined]
+    assert north.complaints == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_pages_have_no_serious_accessibility_issue(
+    hub: RunningHub, browser: Browser, width: int
+) -> None:
+    north = log_in(browser, hub, "duty@north.example", width)
+    desk = log_in(browser, hub, "desk@hub.example", width)
+    rail = log_in(browser, hub, "duty@rail.example", width)
+    if not desk.locator("td a").count():
+        pytest.fail("the walk before this test left no case")
+    looked_at = []
+    for page, path, follow in (
+        (north, "/report/", ""),
+        (north, "/reports/", ""),
+        (north, "/reports/", "a.item"),
+        (rail, "/warnings/", ""),
+        (rail, "/warnings/", "a.item"),
+        (desk, "/desk/", ""),
+        (desk, "/desk/", "td a"),
+        (desk, "/desk/", "table >> nth=1 >> td a"),
+    ):
+        page.goto(hub.base + path)
+        if follow:
+            page.locator(follow).first.click()
+            page.wait_for_load_state()
+        assert serious(page) == [], page.url
+        assert not overflows(page), page.url
+        looked_at.append(page.url)
+    north.goto(f"{hub.base}/report/")
+    north.click("main form button[type=submit]")
+    assert len(looked_at) == 8
