@@ -41,7 +41,6 @@ INSTALLED_APPS = [
     "crc.members",
     "sharing",
     "alerts",
-    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

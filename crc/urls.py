@@ -1,6 +1,5 @@
 """Every address of the hub but TAXII's, which crc.asgi hands to medallion."""
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
@@ -13,7 +12,6 @@ def ready(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("health/ready", ready),
     path("accounts/", include("allauth.urls")),
-    path("admin/", admin.site.urls),
     path("", include("sharing.urls")),
     path("", include("alerts.urls")),
 ]

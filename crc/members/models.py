@@ -101,11 +101,6 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Whether the user works at the desk: role and organisation must both say so."""
         return self.role in DESK_ROLES and self.organisation.is_desk
 
-    @property
-    def is_staff(self) -> bool:
-        """Who may open Django's admin: the desk's admins."""
-        return self.is_desk and self.role == UserRole.DESK_ADMIN
-
 
 class Contact(models.Model):
     """An address that warnings for an organisation go to. Need not be a user."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
@@ -94,6 +94,11 @@ _ATS: Final = re.compile(_AT, re.IGNORECASE)
 _VERSION_BEFORE: Final = re.compile(
     r"(?:\bv|\bver(?:sion)?|[A-Za-z]+SSL|firmware|build)[ .:]*$", re.IGNORECASE
 )
+_AUTHORITY: Final = re.compile(
+    r"(?:[a-z0-9._~%!$&'()*+,;=:-]*@)?(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])"
+    r"(?::\d{0,5})?"
+)
+_LONE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CLOSERS: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
 # Endings that are both top-level domains and the names of things people paste.
 _FILE_ENDINGS: Final = frozenset(
@@ -207,8 +212,8 @@ def _url(shown: str, before: str) -> tuple[IndicatorKind, str]:
     rest = rest.removeprefix("//")
     cut = re.search(r"[/?#]", rest)
     host, path = (rest[: cut.start()], rest[cut.start() :]) if cut else (rest, "")
-    host = _plain(host).replace("[:]", ":").lower()
-    value = f"{scheme.lower()}://{host}{_plain(path)}"
+    host = _ascii(_plain(host).replace("[:]", ":").lower())
+    value = f"{scheme.lower()}://{host}{_escaped(_plain(path))}"
     try:
         name = urlsplit(value).hostname
         urlsplit(value).port  # noqa: B018 - raises when it is no port
@@ -218,6 +223,27 @@ def _url(shown: str, before: str) -> tuple[IndicatorKind, str]:
         raise _NotOne("not a complete address")
     _host(name)
     return IndicatorKind.URL, value
+
+
+def _ascii(host: str) -> str:
+    """The host as DNS knows it. Raises _NotOne for one that cannot be."""
+    try:
+        plain = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        raise _NotOne("not a complete address") from None
+    if not _AUTHORITY.fullmatch(plain):
+        raise _NotOne("not a complete address")
+    return plain
+
+
+def _escaped(path: str) -> str:
+    """The rest of an address with what RFC 3986 does not allow there written in percent."""
+    return (
+        quote(_LONE_PERCENT.sub("%25", path), safe="%/?#:@!$&'()*+,;=~-._")
+        .replace("#", "\0", 1)
+        .replace("#", "%23")
+        .replace("\0", "#")
+    )
 
 
 def _host(name: str) -> None:

@@ -1,0 +1,144 @@
+"""Reading STIX that others wrote: parse, check, derive. Nothing here ever changes an object.
+
+The path of an object: bytes (``body``), shape, OASIS schema found by ``type`` in a table
+(``schemas``), what schemas cannot say (``rules``), then its pattern. What survives may be stored.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from sharing.stix import patterns as pattern_grammar
+from sharing.stix.markings import Json, Tlp, strictest
+from sharing.stix.patterns import MAX_PATTERN_CHARS, MAX_PATTERN_COMPARISONS
+from sharing.stix.reading import rules, schemas
+from sharing.stix.reading.body import MAX_DEPTH, BadJson, deeper_than, parse
+from sharing.stix.reading.identifiers import CONTRIBUTING, SCO_NAMESPACE, sco_id
+from sharing.stix.reading.moments import microseconds
+from sharing.stix.reading.verdict import Problem
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ID_CHARS",
+    "MAX_OBJECT_BYTES",
+    "MAX_PATTERN_CHARS",
+    "MAX_PATTERN_COMPARISONS",
+    "MAX_TYPE_CHARS",
+    "SCO_NAMESPACE",
+    "SPEC_VERSION",
+    "BadJson",
+    "Facts",
+    "Problem",
+    "facts",
+    "parse",
+    "problems",
+    "sco_id",
+]
+
+SPEC_VERSION: Final = "2.1"
+MAX_OBJECT_BYTES: Final = 1_048_576
+MAX_TYPE_CHARS: Final = 250
+MAX_ID_CHARS: Final = MAX_TYPE_CHARS + len("--") + 36
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The columns derived from one object.
+
+    ``version`` is ``modified``, else ``created``, as written, else empty; ``version_us`` the same
+    in microseconds since the epoch, else 0.
+    """
+
+    stix_id: str
+    type: str
+    version: str
+    version_us: int
+    spec_version: str
+    created_by_ref: str
+    revoked: bool
+    tlp: Tlp
+
+
+def problems(obj: Any, *, patterns: bool = True) -> list[Problem]:
+    """Why ``obj`` cannot be stored; empty when it can. ``patterns`` off leaves patterns unread."""
+    for check in (_shape, schemas.problems, rules.problems):
+        found = list(check(obj))
+        if found:
+            return found
+    if patterns and obj["type"] == "indicator" and obj["pattern_type"] == "stix":
+        return list(_pattern(obj["pattern"]))
+    return []
+
+
+def _pattern(pattern: str) -> Iterator[Problem]:
+    wrong = pattern_grammar.problem(pattern)
+    name = None if wrong else pattern_grammar.misnamed(pattern)
+    if wrong:
+        yield Problem("bad-pattern", wrong)
+    elif name:
+        yield Problem("bad-pattern", f"pattern names {name[:60]!r}, which cannot be an object type")
+
+
+def _shape(obj: Any) -> Iterator[Problem]:
+    """The first thing wrong with what the later checks rely on."""
+    if not isinstance(obj, dict):
+        yield Problem("shape", "an object must be a JSON object")
+    elif not isinstance(obj.get("type"), str) or len(obj["type"]) > MAX_TYPE_CHARS:
+        yield Problem("shape", f"type must be text of at most {MAX_TYPE_CHARS} characters")
+    elif obj["type"] == "bundle":
+        yield Problem("bundle", "send the objects inside the bundle, not the bundle")
+    elif not isinstance(obj.get("id"), str) or len(obj["id"]) > MAX_ID_CHARS:
+        yield Problem("shape", f"id must be text of at most {MAX_ID_CHARS} characters")
+    elif _spec_version(obj) != SPEC_VERSION:
+        yield Problem("spec-version", f'spec_version must be "{SPEC_VERSION}"; convert the object '
+                                      f"and send STIX {SPEC_VERSION}")  # fmt: skip
+    else:
+        yield from _size(obj)
+
+
+def _spec_version(obj: Json) -> Any:
+    """What the object says; observables may leave it out (3.2)."""
+    said = obj.get("spec_version")
+    if said is None and (obj["type"] in CONTRIBUTING or schemas.is_custom_observable(obj)):
+        return SPEC_VERSION
+    return said
+
+
+def _size(obj: Json) -> Iterator[Problem]:
+    try:
+        size = len(orjson.dumps(obj))
+    except orjson.JSONEncodeError as error:
+        yield Problem("shape", f"the object is not JSON: {error}")
+        return
+    if size > MAX_OBJECT_BYTES:
+        yield Problem("too-large", f"the object has {size} bytes, {MAX_OBJECT_BYTES} are allowed")
+    elif deeper_than(MAX_DEPTH, obj):
+        yield Problem("too-deep", f"the object is nested more than {MAX_DEPTH} deep")
+
+
+def facts(obj: Json, *, default_tlp: Tlp) -> Facts:
+    """The derived columns of an object that has no problems.
+
+    ``default_tlp`` holds where no marking says otherwise; marked parts count for the whole.
+    """
+    version = obj.get("modified") or obj.get("created") or ""
+    return Facts(
+        stix_id=obj["id"],
+        type=obj["type"],
+        version=version,
+        version_us=microseconds(version) if version else 0,
+        spec_version=obj.get("spec_version", SPEC_VERSION),
+        created_by_ref=obj.get("created_by_ref", ""),
+        revoked=obj.get("revoked", False),
+        tlp=_tlp(obj, default_tlp),
+    )
+
+
+def _tlp(obj: Json, default: Tlp) -> Tlp:
+    if obj["id"] in rules.TLP_DEFINITIONS:
+        return Tlp.CLEAR  # the same nine everywhere, and they travel with whatever they mark
+    whole = strictest(obj.get("object_marking_refs", []), default=default)
+    parts = strictest(rules.granular_refs(obj), default=whole)
+    return max(whole, parts, key=lambda tlp: tlp.rank)
