@@ -1,4 +1,5 @@
-"""What each reference may name. A type STIX does not know may be a domain object or an observable."""
+"""What each reference may name. A type STIX does not know may be a domain object or an
+observable."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
