@@ -1,0 +1,1 @@
+"""Measurements beside named limits and peers; each writes bench/results/NAME.json."""
