@@ -7,12 +7,15 @@ export UV_PYTHON_DOWNLOADS := never
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX := $(PIP_INDEX_URL)
 endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_INDEX := $(PIP_EXTRA_INDEX_URL)
+endif
 
 .PHONY: help demo run test bench check fmt lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
@@ -27,6 +30,7 @@ endef
 
 .venv/run.stamp: requirements.lock | .venv/bin/python
 	$(call install,requirements.lock,$@)
+	@rm -f .venv/dev.stamp
 
 .venv/dev.stamp: requirements-dev.lock | .venv/bin/python
 	$(call install,requirements-dev.lock,$@)

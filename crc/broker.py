@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 
@@ -38,7 +38,12 @@ def socket_path(data_dir: Path) -> Path:
             f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a short "
             "folder, or REDIS_URL to a server"
         )
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass  # ours from an earlier start, or not ours: seen below
+    except OSError as error:
+        raise BrokerMissing(f"{folder} cannot be made: {error.strerror}") from None
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise BrokerMissing(f"{folder} is not a folder of yours alone; remove it and start again")
@@ -55,7 +60,7 @@ def celery_url(redis_url: str) -> str:
     parts = urlsplit(redis_url)
     if parts.scheme != "unix":
         return redis_url
-    number = parts.query.partition("db=")[2] or "0"
+    number = dict(parse_qsl(parts.query)).get("db", "0")
     return f"redis+socket://{parts.path}?virtual_host={number}"
 
 
@@ -107,7 +112,10 @@ def command(binary: Path, data_dir: Path) -> list[str]:
 
 def wait_ready(redis_url: str, *, timeout: float = 10) -> None:
     """Return when the broker answers. Raises BrokerMissing after ``timeout`` seconds."""
-    client = redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1)
+    try:
+        client = redis.Redis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1)
+    except ValueError as error:
+        raise BrokerMissing(f"Not a broker's address: {error}") from None
     until = time.monotonic() + timeout
     while True:
         try:

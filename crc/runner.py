@@ -1,11 +1,14 @@
 """The one-command hub: broker, migrations, web with TAXII, worker with beat; nothing orphaned.
 
-``python -m crc.runner [--host H] [--port N]``. State lives in CRC_DATA_DIR (``var/`` by default).
+``python -m crc.runner [--data-dir D] [--host H] [--port N] [--no-worker]``. State lives in
+CRC_DATA_DIR (``var/`` by default). Prints ``ready http://HOST:PORT`` when the pages answer.
 """
 
 import argparse
+import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import signal
 import socket
@@ -14,10 +17,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from crc import broker, env
 
@@ -26,8 +29,9 @@ FIRST_WAIT: Final = 0.5
 LONGEST_WAIT: Final = 30.0
 SETTLED_AFTER: Final = 60.0
 STOP_SECONDS: Final = 10.0
-# A part that dies this often without ever settling will not get better by itself.
-GIVE_UP_AFTER: Final = 6
+# A part that dies this soon, this often in a row, will not get better by itself.
+SOON: Final = 3.0
+GIVE_UP_AFTER: Final = 5
 READY_SECONDS: Final = 30.0
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -38,15 +42,30 @@ class CannotStart(RuntimeError):
 
 
 def say(text: str) -> None:
-    """One line for the operator."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """One line for the operator; that nobody listens any more must not stop an orderly stop."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
-def _die_with_parent() -> None:
-    """In the child: the kernel ends it when the runner is gone, even by kill -9."""
+def _die_with_parent(runner: int) -> None:
+    """In the child: the kernel ends it when the runner is gone, even by kill -9.
+
+    The runner has one thread: with more, the signal would come when the thread that started the
+    child ends, and code between fork and exec could hang on a lock.
+    """
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != runner:  # it went before the line above
+            os._exit(1)
+
+
+def _apart() -> dict[str, Any]:
+    """How a child starts: in a session of its own (Ctrl-C is the runner's), tied to its life."""
+    return {
+        "start_new_session": True,
+        "preexec_fn": functools.partial(_die_with_parent, os.getpid()),
+    }
 
 
 @dataclass
@@ -55,33 +74,37 @@ class Child:
 
     name: str
     command: Sequence[str]
+    keeps: tuple[int, ...] = ()  # open files that it inherits
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
     failures: int = 0
+    soon: int = 0
     again_at: float = 0.0
 
     def start(self) -> None:
-        """In a session of its own: Ctrl-C goes to the runner, which stops things in order."""
+        """Start it; on a restart, too."""
         self.process = subprocess.Popen(  # noqa: S603 - our own commands
-            self.command, cwd=ROOT, start_new_session=True, preexec_fn=_die_with_parent
+            self.command, cwd=ROOT, pass_fds=self.keeps, **_apart()
         )
         self.started = time.monotonic()
 
     def watch(self) -> None:
-        """Restart it when it is due. Raises CannotStart when it never settles."""
+        """Restart it when it is due. Raises CannotStart when it dies at every start."""
         now = time.monotonic()
         if self.process is None:
             if now >= self.again_at:
                 self.start()
             return
         if self.process.poll() is None:
-            if now - self.started > SETTLED_AFTER:
-                self.failures = 0
             return
-        self.failures += 1
-        if self.failures >= GIVE_UP_AFTER:
+        self._signal(signal.SIGKILL)  # what it started itself: the worker's beat
+        lived = now - self.started
+        self.failures = 1 if lived > SETTLED_AFTER else self.failures + 1
+        self.soon = self.soon + 1 if lived < SOON else 0
+        if self.soon >= GIVE_UP_AFTER:
             raise CannotStart(
-                f"{self.name} stopped {self.failures} times in a row; the lines above say why"
+                f"{self.name} stopped {self.soon} times in a row right after its start; the lines "
+                "above say why"
             )
         wait = min(FIRST_WAIT * 2 ** (self.failures - 1), LONGEST_WAIT)
         say(
@@ -92,7 +115,7 @@ class Child:
 
     def stop(self) -> None:
         """Ask, wait, insist: the whole process group, so that its children go too."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None:
             return
         self._signal(signal.SIGTERM)
         try:
@@ -140,48 +163,87 @@ class Supervisor:
 
 
 def locked(data_dir: Path) -> IO[str]:
-    """One runner for one data folder: the open lock, held as long as this process lives."""
+    """One runner for one data folder: the open lock, held as long as this process lives.
+
+    The broker inherits it: after a kill -9 of the runner the next one waits here until the old
+    broker is gone, which would else remove the new one's socket. Raises CannotStart.
+    """
     run = data_dir / "run"
     run.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = (run / "lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        raise CannotStart(
-            f"The hub is already running from {data_dir} (process {lock.read().strip()})"
-        ) from None
+    until = time.monotonic() + STOP_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip()
+            if _alive(owner) or time.monotonic() > until:
+                lock.close()
+                raise CannotStart(
+                    f"The hub is already running from {data_dir} (process {owner})"
+                ) from None
+            time.sleep(0.05)
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()
     return lock
 
 
-def _check_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CannotStart(
-                f"{host}:{port} cannot be used: {error.strerror}. Choose another with --port"
-            ) from None
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _free_port(host: str, port: int) -> int:
+    """``port`` if it can be listened on, a free one for 0. Raises CannotStart."""
+    if not 0 <= port < 65536:  # getaddrinfo would wrap it around without a word
+        raise CannotStart(f"--port {port} is not a port; they end at 65535")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            found: int = probe.getsockname()[1]
+            return found
+    except OSError as error:
+        raise CannotStart(
+            f"{host}:{port} cannot be used: {error.strerror}. Choose another with --port"
+        ) from None
+
+
+def _reachable(host: str) -> str:
+    """The host by which this machine reaches what listens on ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
 
 
 def _manage(*words: str) -> None:
     done = subprocess.run(  # noqa: S603 - our own commands
-        [sys.executable, "manage.py", *words], cwd=ROOT, check=False
+        [sys.executable, "manage.py", *words],
+        cwd=ROOT,
+        check=False,
+        stdout=subprocess.DEVNULL,
+        **_apart(),
     )
     if done.returncode:
         raise CannotStart(f"manage.py {words[0]} failed; the lines above say why")
 
 
-def _start_broker(hub: Supervisor, data_dir: Path) -> None:
+def _start_broker(hub: Supervisor, data_dir: Path, keeps: tuple[int, ...] = ()) -> None:
     url = env.secret("REDIS_URL")
     if url:
-        broker.wait_ready(url)
+        try:
+            broker.wait_ready(url)
+        except broker.BrokerMissing as problem:
+            raise CannotStart(f"REDIS_URL is set, but: {problem}") from None
         return
-    hub.run(Child("broker", broker.command(broker.find_binary(), data_dir)))
+    hub.run(Child("broker", broker.command(broker.find_binary(), data_dir), keeps))
     broker.wait_ready(broker.embedded_url(data_dir))
 
 
@@ -198,6 +260,8 @@ def web(host: str, port: int) -> Child:
             host,
             "--port",
             str(port),
+            "--workers",
+            "1",
             "--no-access-log",
             "--no-server-header",
             "--log-level",
@@ -220,6 +284,7 @@ def worker(data_dir: Path) -> Child:
             "celery",
             "-A",
             "crc.celery:app",
+            "--quiet",
             "worker",
             "-P",
             "threads",
@@ -237,56 +302,84 @@ def worker(data_dir: Path) -> Child:
     )
 
 
+def _answers(host: str, port: int) -> bool:
+    # A name that Django's host check lets through, whatever the operator allows.
+    name = next(iter(env.words("CRC_ALLOWED_HOSTS")), "*").lstrip(".").replace("*", "127.0.0.1")
+    connection = HTTPConnection(_reachable(host), port, timeout=2)
+    try:
+        connection.request("GET", "/health/ready", headers={"Host": name})
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def _wait_for_web(hub: Supervisor, host: str, port: int) -> None:
     until = time.monotonic() + READY_SECONDS
-    while not hub.stopping:
+    while not hub.stopping and not _answers(host, port):
         for child in hub.children:
             child.watch()
-        try:
-            connection = HTTPConnection(host, port, timeout=2)
-            connection.request("GET", "/health/ready", headers={"Host": "127.0.0.1"})
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
         if time.monotonic() > until:
             raise CannotStart("The web process does not answer; the lines above say why")
+        time.sleep(0.05)
 
 
-def start(hub: Supervisor, data_dir: Path, host: str, port: int) -> None:
-    """Everything, in order. Raises CannotStart and BrokerMissing."""
-    _check_port(host, port)
-    _start_broker(hub, data_dir)
-    _manage("migrate", "--noinput", "-v", "0")
-    _manage("bootstrap", "--json")
-    hub.run(web(host, port))
-    hub.run(worker(data_dir))
+def start(hub: Supervisor, parts: Sequence[Child], host: str, port: int) -> None:
+    """Everything after the broker, in order; less when asked to stop. Raises CannotStart."""
+    for words in (("migrate", "--noinput", "-v", "0"), ("bootstrap", "--json")):
+        if not hub.stopping:
+            _manage(*words)
+    for part in parts:
+        if not hub.stopping:
+            hub.run(part)
     _wait_for_web(hub, host, port)
-    say(f"ready http://{host}:{port}")
+    if hub.stopping:
+        return
+    say(f"ready {_address(host, port)}")
     say("Log in at that address with e-mail and password. The first account is made with:")
     say("  manage.py add_user YOU@EXAMPLE --member desk --role desk-admin --password-stdin")
     say("Stop with Ctrl-C.")
 
 
+def _address(host: str, port: int) -> str:
+    name = _reachable(host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _prepare(folder: str) -> Path:
+    """The data folder, the owner's alone. Raises CannotStart."""
+    data_dir = Path(folder).resolve()
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data_dir.chmod(0o700)
+    except OSError as error:
+        raise CannotStart(f"{data_dir} cannot hold the hub's data: {error.strerror}") from None
+    return data_dir
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until stopped; 0 after an orderly stop, 1 when it cannot run."""
     parser = argparse.ArgumentParser(prog="crc.runner", description="Run the whole hub.")
+    parser.add_argument("--data-dir", default=env.text("CRC_DATA_DIR", str(ROOT / "var")))
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+    parser.add_argument("--no-worker", action="store_true", help="workers run elsewhere")
     options = parser.parse_args(arguments)
-    data_dir = Path(env.text("CRC_DATA_DIR", str(ROOT / "var"))).resolve()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data_dir.chmod(0o700)
-    os.environ["CRC_DATA_DIR"] = str(data_dir)
-    os.environ.setdefault("CRC_BASE_URL", f"http://{options.host}:{options.port}")
     hub = Supervisor()
+    # These stay until the end, so that a second Ctrl-C does not cut the orderly stop short.
     signal.signal(signal.SIGTERM, hub.request_stop)
     signal.signal(signal.SIGINT, hub.request_stop)
     try:
+        data_dir = _prepare(options.data_dir)
         lock = locked(data_dir)
-        start(hub, data_dir, options.host, options.port)
+        port = _free_port(options.host, options.port)
+        os.environ["CRC_DATA_DIR"] = str(data_dir)
+        os.environ.setdefault("CRC_BASE_URL", _address(options.host, port))
+        _start_broker(hub, data_dir, (lock.fileno(),))
+        parts = [web(options.host, port)] + ([] if options.no_worker else [worker(data_dir)])
+        start(hub, parts, options.host, port)
         hub.watch()
-        lock.close()
     except (CannotStart, broker.BrokerMissing, env.BadSetting) as problem:
         say(str(problem))
         return 1

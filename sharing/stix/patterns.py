@@ -34,12 +34,17 @@ _JOINT: Final = re.compile(r"\b(?:AND|OR|FOLLOWEDBY)\b")
 _TYPE: Final = re.compile(r"[\[(\s]([A-Za-z0-9_-]+)\s*:")
 _TYPE_FORM: Final = re.compile(r"[a-z][a-z0-9-]{2,249}")
 
+# What stix2-patterns raises for some wrong patterns instead of answering, such as file:hashes[0].
+_FALLS: Final = (AttributeError, LookupError, NameError, TypeError, ValueError)
+
 # The parser shares a cache of decisions between all its instances, unguarded.
 _parser: Final = Lock()
 
 
 def problem(pattern: str) -> str | None:
     """What is wrong with a pattern of type ``stix``, in words for its author; None when nothing."""
+    if not pattern:
+        return "the pattern is empty"
     if len(pattern) > MAX_PATTERN_CHARS:
         return f"the pattern has {len(pattern)} characters, {MAX_PATTERN_CHARS} are allowed"
     bare = _bare(pattern)
@@ -73,4 +78,6 @@ def _parsed(pattern: str) -> str | None:
     except RecursionError:
         # Reached by some valid patterns too; nobody can be expected to read those.
         return "the pattern is nested too deeply"
+    except _FALLS:
+        return "the pattern is not valid: an object path in it makes no sense"
     return f"the pattern is not valid: {found[0][:_SHOWN_CHARS]}" if found else None

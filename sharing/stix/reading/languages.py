@@ -19,6 +19,13 @@ _CODES: Final = (
     "scn seh ses shi smn sms syr teo tig twq tzm und vai vun wae xog yav yue zgh zxx"
 )
 _THREE_LETTERS: Final = frozenset(_CODES.split())
+# STIX 2.0 wanted the codes of ISO 639-2 for software, and its producers are still about.
+_SOFTWARE_CODES: Final = (
+    "ara bul ces chi cze dan deu dut ell eng est fin fra fre ger gle gre heb hin hrv hun ind ita "
+    "jpn kor lav lit mlt msa nld nor pol por ron rum rus slk slo slv spa srp swe tha tur ukr vie "
+    "zho"
+)
+_SOFTWARE: Final = frozenset(_SOFTWARE_CODES.split())
 _LANGUAGE: Final = re.compile(
     r"([a-z]{2,3})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?(?:-[a-z0-9]{5,8})*+", re.IGNORECASE
 )
@@ -47,7 +54,8 @@ def _language_codes(obj: Json) -> Iterator[tuple[str, Any]]:
     if obj["type"] == "language-content":
         yield from (("contents", code) for code in obj["contents"])
     if obj["type"] == "software":
-        yield from (("languages", code) for code in obj.get("languages", ()))
+        newer = (code for code in obj.get("languages", ()) if code not in _SOFTWARE)
+        yield from (("languages", code) for code in newer)
     for part in obj.get("granular_markings", ()):
         if "lang" in part:
             yield "granular_markings", part["lang"]

@@ -1,5 +1,4 @@
-"""What each reference may name. A type STIX does not know may be a domain object or an
-observable."""
+"""What each reference may name. A type STIX does not know may be of either kind."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -15,6 +15,7 @@ from sharing.stix.reading.verdict import Problem
 
 MAX_REASONS: Final = 5
 _SHOWN_CHARS: Final = 160
+_EXPLAINED_BYTES: Final = 16_384
 _META: Final = ("marking-definition", "language-content", "extension-definition")
 _FORMS: Final = {
     "created": "a time such as 2026-01-31T08:00:00.000Z, with milliseconds",
@@ -33,8 +34,21 @@ def problems(obj: Json) -> Iterator[Problem]:
     """Where ``obj`` does not fit the schema of its type, at most MAX_REASONS."""
     validator = _validator(_schema_for(obj))
     if not validator.is_valid(obj):
-        for error in islice(validator.iter_errors(obj), MAX_REASONS):
+        for error in _errors(validator, obj):
             yield Problem("schema", _words(obj["type"], error))
+
+
+def _errors(
+    validator: jsonschema_rs.Draft202012Validator, obj: Json
+) -> Iterator[jsonschema_rs.ValidationError]:
+    # All errors are made before the first is seen, which a large object can turn into seconds.
+    if len(orjson.dumps(obj)) <= _EXPLAINED_BYTES:
+        yield from islice(validator.iter_errors(obj), MAX_REASONS)
+        return
+    try:
+        validator.validate(obj)
+    except jsonschema_rs.ValidationError as first:
+        yield first
 
 
 def _schema_for(obj: Json) -> str:
