@@ -64,6 +64,28 @@ class Submission(models.Model):
         return self.reference
 
 
+class Envelope(models.Model):
+    """A large post that waits for a worker; it becomes the submission of the same id and goes.
+
+    ``lease_until`` is set by the worker that has it; a worker that died leaves it to run out.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    source = models.ForeignKey(Organisation, models.PROTECT, related_name="envelopes")
+    collection = models.ForeignKey("Collection", models.PROTECT, related_name="envelopes")
+    actor = models.CharField(max_length=160)
+    received_at = models.DateTimeField(default=timezone.now)
+    objects_sent = models.PositiveIntegerField()
+    body = models.BinaryField()
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["received_at"]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 class Report(models.Model):
     """The private record of a submission made by people: what the form was told."""
 
@@ -149,6 +171,8 @@ class Collection(models.Model):
     group = models.ForeignKey(Group, models.PROTECT, null=True, blank=True)
     tlp = models.CharField(max_length=12, blank=True)
     owner = models.ForeignKey(Organisation, models.PROTECT, null=True, blank=True)
+    # Members who may post to this shelf directly, past the desk.
+    writers = models.ManyToManyField(Organisation, related_name="writable_shelves", blank=True)
 
     class Meta:
         ordering: ClassVar = ["alias"]
@@ -174,6 +198,8 @@ class StixObject(models.Model):
     revoked = models.BooleanField(default=False)
     tlp = models.CharField(max_length=12)
     body = models.TextField()
+    # Observables may leave spec_version out; many clients then take them for STIX 2.0.
+    lacks_spec_version = models.BooleanField(default=False)
     submission = models.ForeignKey(
         Submission, models.PROTECT, null=True, related_name="stix_objects"
     )

@@ -7,7 +7,7 @@ poller that has seen instant T will never later find something new at or before 
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import orjson
@@ -63,12 +63,12 @@ def put(
 ) -> list[Result]:
     """Store object versions and place them; one result per item, in order.
 
-    The same version with the same content is a duplicate; with other content it is refused (STIX
-    3.6: every copy of one version is identical). Call inside a transaction.
+    The same version with the same content is a duplicate; what STIX 3.6 does not allow after what
+    is here already is refused (see ``_refusal``). Call inside a transaction.
     """
     take_the_pen()
     rows = [_row(item, submission, release) for item in items]
-    results, fresh = _sort(rows)
+    results, fresh = _sort(rows, submission.source_id if submission else None)
     StixObject.objects.bulk_create(fresh, batch_size=500)
     ListedValue.objects.bulk_create(_listed(items, rows, fresh), batch_size=500)
     stored = _stored(
@@ -102,6 +102,7 @@ def _row(item: Item, submission: Submission | None, release: Release | None) -> 
         revoked=facts.revoked,
         tlp=facts.tlp.value,
         body=body.decode(),
+        lacks_spec_version=facts.lacks_spec_version,
         submission=submission,
         release=release,
         # Key order carries no meaning in JSON, so it must not make two copies differ.
@@ -109,26 +110,69 @@ def _row(item: Item, submission: Submission | None, release: Release | None) -> 
     )
 
 
-def _sort(rows: Sequence[StixObject]) -> tuple[list[Result], list[StixObject]]:
+@dataclass
+class _History:
+    """What the store holds of one object id. ``owner`` first sent it; None is the hub itself."""
+
+    owner: int | None
+    creator: str
+    revoked: bool = False
+    digests: dict[int, set[str]] = field(default_factory=dict)
+
+    def add(self, version: int, digest: str, *, revoked: bool) -> None:
+        """One more version."""
+        self.digests.setdefault(version, set()).add(digest)
+        self.revoked = self.revoked or revoked
+
+
+def _sort(rows: Sequence[StixObject], sender: int | None) -> tuple[list[Result], list[StixObject]]:
     """Per row what is to become of it, and the rows to insert."""
-    known: dict[tuple[str, int], set[str]] = {}
-    held = StixObject.objects.filter(stix_id__in={row.stix_id for row in rows})
-    for stix_id, version, digest in held.values_list("stix_id", "version", "digest"):
-        known.setdefault((stix_id, version), set()).add(digest)
+    known = _histories({row.stix_id for row in rows})
     results, fresh = [], []
     for row in rows:
-        digests = known.setdefault((row.stix_id, row.version), set())
-        if row.digest in digests:
-            outcome, reason = Outcome.DUPLICATE, ""
-        elif digests and row.version:
-            outcome = Outcome.REFUSED
-            reason = "this version is already here with other content; raise 'modified'"
-        else:
-            outcome, reason = Outcome.ACCEPTED, ""
-            digests.add(row.digest)
+        history = known.setdefault(row.stix_id, _History(sender, row.created_by_ref))
+        outcome, reason = Outcome.DUPLICATE, ""
+        if row.digest not in history.digests.get(row.version, ()):
+            reason = _refusal(row, history, sender)
+            outcome = Outcome.REFUSED if reason else Outcome.ACCEPTED
+        if outcome is Outcome.ACCEPTED:
+            history.add(row.version, row.digest, revoked=row.revoked)
             fresh.append(row)
         results.append(Result(row.stix_id, row.version_text, outcome, reason))
     return results, fresh
+
+
+def _histories(stix_ids: set[str]) -> dict[str, _History]:
+    known: dict[str, _History] = {}
+    held = StixObject.objects.filter(stix_id__in=stix_ids).order_by("pk")
+    for stix_id, version, digest, revoked, creator, owner in held.values_list(
+        "stix_id", "version", "digest", "revoked", "created_by_ref", "submission__source"
+    ):
+        history = known.setdefault(stix_id, _History(owner, creator))
+        history.add(version, digest, revoked=revoked)
+    return known
+
+
+def _refusal(row: StixObject, history: _History, sender: int | None) -> str:
+    """Why this may not follow what is held of its id (STIX 3.5, 3.6); empty when it may.
+
+    Whoever sent an object first counts as its creator: that is all the hub can know.
+    """
+    if not row.version or not history.digests:
+        return ""
+    if row.version in history.digests:
+        return "this version is already here with other content; raise 'modified'"
+    if history.owner != sender:
+        return "not the object's creator: only who sent it first may change or revoke it"
+    if history.creator != row.created_by_ref:
+        return "created_by_ref must stay the same from version to version"
+    if row.type == "marking-definition":
+        return "a marking cannot be changed; make a new one"
+    if history.revoked:
+        return "this object is revoked, and that is final; make a new one"
+    if row.revoked and row.version < max(history.digests):
+        return "a later version is already here; revoke with a later 'modified'"
+    return ""
 
 
 def _listed(
@@ -200,6 +244,20 @@ def _retire(collection: Collection, stix_ids: list[str]) -> None:
     Placement.objects.filter(Q(stix_id__in=stix_ids), collection=collection, latest=True).update(
         latest=False
     )
+
+
+def take_out(collection: Collection, stix_id: str, which: Q) -> int:
+    """Take an object's placements out of one collection; the number taken.
+
+    The newest version that stays becomes the latest again. Call inside a transaction.
+    """
+    take_the_pen()
+    here = Placement.objects.filter(collection=collection, stix_id=stix_id)
+    taken, _ = here.filter(which).delete()
+    stays = here.order_by("-version").first()
+    if stays and not stays.latest:
+        here.filter(pk=stays.pk).update(latest=True)
+    return taken
 
 
 def _instants(count: int) -> int:

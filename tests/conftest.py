@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
+import sharing.tasks
 from alerts import tasks
 from alerts.models import Alert
 from crc.members.models import ApiKey, Organisation, User
@@ -131,6 +132,7 @@ def cast(monkeypatch: pytest.MonkeyPatch) -> Port:
         return True
 
     monkeypatch.setattr(tasks, "ring", ring)
+    monkeypatch.setattr(sharing.tasks, "ring", ring)
     return port
 
 

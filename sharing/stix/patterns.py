@@ -57,6 +57,11 @@ def problem(pattern: str) -> str | None:
     return _parsed(pattern)
 
 
+def is_simple(pattern: str) -> bool:
+    """Whether the pattern is checked in microseconds, without the grammar's parser."""
+    return len(pattern) <= MAX_PATTERN_CHARS and bool(_SIMPLE.fullmatch(pattern))
+
+
 def misnamed(pattern: str) -> str | None:
     """The first object type in a pattern that breaks the rules for type names (3.1), if any.
 

@@ -56,6 +56,7 @@ class Facts:
     version: str
     version_us: int
     spec_version: str
+    lacks_spec_version: bool
     created_by_ref: str
     revoked: bool
     tlp: Tlp
@@ -130,6 +131,7 @@ def facts(obj: Json, *, default_tlp: Tlp) -> Facts:
         version=version,
         version_us=microseconds(version) if version else 0,
         spec_version=obj.get("spec_version", SPEC_VERSION),
+        lacks_spec_version="spec_version" not in obj,
         created_by_ref=obj.get("created_by_ref", ""),
         revoked=obj.get("revoked", False),
         tlp=_tlp(obj, default_tlp),
