@@ -177,9 +177,10 @@ def test_paging_by_next_and_by_date_sees_every_object_once(port: Port, taxii: As
             last = answer.headers["X-TAXII-Date-Added-Last"]
             query = f"&next={answer.json['next']}" if cursor == "next" else f"&added_after={last}"
         assert seen == ids
-    nothing = taxii(key, base + f"&added_after={answer.headers['X-TAXII-Date-Added-Last']}")
+    last_added = answer.headers["X-TAXII-Date-Added-Last"]
+    nothing = taxii(key, base + f"&added_after={last_added}")
     assert nothing.json == {}
-    assert "X-TAXII-Date-Added-Last" not in nothing.headers
+    assert nothing.headers["X-TAXII-Date-Added-Last"] == last_added
 
 
 def test_a_cursor_cannot_be_forged_or_carried_elsewhere(port: Port, taxii: Ask) -> None:
@@ -202,7 +203,6 @@ def test_a_cursor_cannot_be_forged_or_carried_elsewhere(port: Port, taxii: Ask) 
         "limit=-1",
         "limit=x",
         "limit=99999999999999999999",
-        "match[colour]=red",
         "match[version]=yesterday",
         "added_after=2026-01-01",
     ],
