@@ -9,9 +9,12 @@ from django.conf import settings
 from django.core import signing
 from django.db import transaction
 
+from alerts import audience
 from alerts.models import Alert, Answer, Delivery
 from crc.members import audit
 from crc.members.models import Organisation, User
+from sharing import visibility
+from sharing.stix.markings import Tlp
 
 MAX_NOTE: Final = 500
 _SALT: Final = "alerts.answer"
@@ -48,10 +51,20 @@ def opened(token: str) -> Invitation:
         raise BadLink(
             "This link is not complete. Copy it whole from the mail, or log in."
         ) from None
-    delivery = Delivery.objects.select_related("alert", "organisation").filter(pk=pk).first()
-    if delivery is None or not delivery.organisation.is_active:
-        raise BadLink("This warning is no longer there.")
+    rows = Delivery.objects.select_related("alert__group", "organisation")
+    delivery = rows.filter(pk=pk).first()
+    if delivery is None or not _still_theirs(delivery):
+        raise BadLink("This warning is no longer yours to answer by this link. Log in.")
     return Invitation(delivery, choice)
+
+
+def _still_theirs(delivery: Delivery) -> bool:
+    """Whether the member is still one and cleared, and the address still one of its own: a mail
+    outlives the job of the person it was sent to."""
+    member, alert = delivery.organisation, delivery.alert
+    return visibility.may_see(member, alert.group, Tlp(alert.tlp)) and audience.still_listed(
+        member, delivery.channel, delivery.address
+    )
 
 
 def record(

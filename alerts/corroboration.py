@@ -19,7 +19,7 @@ from crc.members.models import Group
 from sharing.models import ListedValue, Release, Report, Submission
 from sharing.release import add_sightings
 from sharing.stix.markings import Tlp
-from sharing.stix.port import AttackKind, Impact
+from sharing.stix.port import AttackKind, Impact, PortSystem
 
 _INDICATOR: Final = "value:"
 _PATTERN: Final = "kind:"
@@ -28,8 +28,7 @@ _PATTERN: Final = "kind:"
 def observe(submission: Submission) -> None:
     """Remember what this submission saw."""
     keys = {
-        # A digest, so that the longest URL fits and the table shows nobody's indicators.
-        _INDICATOR + hashlib.sha256(f"{kind}:{value}".encode()).hexdigest()
+        _indicator_key(kind, value)
         for kind, value in ListedValue.objects.filter(object__submission=submission).values_list(
             "kind", "value"
         )
@@ -39,7 +38,8 @@ def observe(submission: Submission) -> None:
         keys |= {
             f"{_PATTERN}{report.attack}@{system}"
             for system, impact in report.systems.items()
-            if impact != Impact.NONE
+            # "Something else" twice is not the same thing twice.
+            if impact != Impact.NONE and system != PortSystem.OTHER
         }
     Observation.objects.bulk_create(
         Observation(
@@ -47,6 +47,11 @@ def observe(submission: Submission) -> None:
         )
         for key in sorted(keys)
     )
+
+
+def _indicator_key(kind: str, value: str) -> str:
+    # A digest, so that the longest URL fits and the table shows nobody's indicators.
+    return _INDICATOR + hashlib.sha256(f"{kind}:{value}".encode()).hexdigest()
 
 
 def corroborate(submission: Submission) -> Corroboration | None:
@@ -101,10 +106,24 @@ def warn(story: Corroboration) -> Alert | None:
         ).strip(),
     )
     Alert.objects.filter(pk=alert.pk).update(corroboration=story)
-    add_sightings(released, count=story.members)
+    add_sightings(released, _seen_by(story, released))
     story.told = story.members
     story.save(update_fields=["told"])
     return alert
+
+
+def _seen_by(story: Corroboration, released: Release) -> dict[str, int]:
+    """How many members of the story saw each indicator of a release, where more than one did."""
+    sources: dict[str, set[int]] = {}
+    seen = Observation.objects.filter(submission__corroborations=story)
+    for key, source in seen.values_list("key", "source_id"):
+        sources.setdefault(key, set()).add(source)
+    listed = ListedValue.objects.filter(object__release=released)
+    counts = {
+        stix_id: len(sources.get(_indicator_key(kind, value), ()))
+        for stix_id, kind, value in listed.values_list("object__stix_id", "kind", "value")
+    }
+    return {stix_id: count for stix_id, count in counts.items() if count > 1}
 
 
 def _loosest_release(story: Corroboration) -> Release | None:

@@ -13,10 +13,16 @@ from alerts.forms import DeclineForm, ReleaseForm
 from alerts.models import Alert
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
-from sharing.intake import incident, understood
+from sharing.intake import understood
 from sharing.models import Report, StixObject, Submission
-from sharing.release import NotReleasable, Terms, decline, graph_for
-from sharing.stix import compose
+from sharing.release import (
+    NotReleasable,
+    Terms,
+    decline,
+    graph_for,
+    standard_title,
+    unsaid,
+)
 from sharing.stix.markings import Json, Tlp
 from sharing.stix.port import IMPACTS, SYSTEMS
 
@@ -72,12 +78,13 @@ def _case_page(
             "private": _shown(_private(submission)),
             "shared": _shown(shared),
             "problem": problem,
+            "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
             "release_form": release_form
             or ReleaseForm(
                 report=report,
-                initial={"tlp": report.consent.value, "title": compose.title_for(incident(report))},
+                initial={"tlp": report.consent.value, "title": standard_title(report)},
             ),
             "decline_form": decline_form or DeclineForm(),
         },
@@ -109,22 +116,30 @@ def _private(submission: Submission) -> list[Json]:
 def _shown(graph: list[Json]) -> list[dict[str, str]]:
     """Objects as a page lists them, the furniture last."""
     furniture = {"marking-definition", "relationship"}
+    names = {obj["id"]: obj.get("name") or obj.get("value") or obj["type"] for obj in graph}
     rows = [
         {
             "type": obj["type"],
             "id": obj["id"],
-            "name": str(
-                obj.get("name")
-                or obj.get("value")
-                or obj.get("relationship_type")
-                or ("count" in obj and f"seen by {obj['count']} members")
-                or next(iter(obj.get("hashes", {}).values()), "")
-            ),
+            "name": _name(obj, names),
             "json": orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode(),
         }
         for obj in graph
     ]
     return sorted(rows, key=lambda row: row["type"] in furniture)
+
+
+def _name(obj: Json, names: dict[str, str]) -> str:
+    """What an object is called on the page; links are told by their ends."""
+    if obj["type"] == "relationship":
+        source, target = (names.get(obj[end], obj[end]) for end in ("source_ref", "target_ref"))
+        return f"{source} {obj['relationship_type']} {target}"
+    if obj["type"] == "sighting":
+        return f"{names.get(obj['sighting_of_ref'], '')} seen by {obj.get('count', 1)} members"
+    if "object_refs" in obj and "name" not in obj:
+        return f"of {len(obj['object_refs'])} objects"
+    hashes = obj.get("hashes") or {"": ""}
+    return str(obj.get("name") or obj.get("value") or next(iter(hashes.values())))
 
 
 @require_safe

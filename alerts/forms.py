@@ -7,6 +7,7 @@ from django import forms
 from alerts.answers import MAX_NOTE
 from alerts.models import Answer
 from crc.members.models import Group
+from sharing.intake import understood
 from sharing.models import Report
 from sharing.release import MAX_ADVICE, MAX_TITLE, Terms
 from sharing.stix.markings import Tlp
@@ -41,17 +42,30 @@ class ReleaseForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 4}),
         help_text="Leave it empty for the standard advice.",
     )
+    withhold = forms.MultipleChoiceField(
+        label="Leave out",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Tick what could be the member's own, or is no sign of the attack.",
+    )
     named = forms.BooleanField(label="Name the member", required=False)
 
     def __init__(self, *args: Any, report: Report, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         allowed = [t for t in Tlp if report.consent.rank <= t.rank < Tlp.RED.rank]
-        field = self.fields["tlp"]
-        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
-        field.choices = [(t.value, t.label) for t in allowed]
+        self._offer("tlp", [(t.value, t.label) for t in allowed])
+        found = [i.value for i in understood(report).indicators if i.value not in report.withheld]
+        self._offer("withhold", [(value, value) for value in found])
+        if not found:
+            del self.fields["withhold"]
         self.fields["group"].initial = "community"
         if not report.may_name:
             del self.fields["named"]
+
+    def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
+        field.choices = choices
 
     def terms(self) -> Terms:
         """What the desk decided."""
@@ -62,6 +76,7 @@ class ReleaseForm(forms.Form):
             title=cleaned["title"],
             advice=cleaned["advice"],
             named=cleaned.get("named", False),
+            withhold=frozenset(cleaned.get("withhold", ())),
         )
 
 

@@ -10,11 +10,13 @@ from django.utils import timezone
 
 from crc.members.models import User
 from sharing.models import Door, Report, Submission
-from sharing.stix.extract import MAX_CHARS
 from sharing.stix.markings import Tlp
 from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, Impact, PortSystem
+from sharing.stix.values import MAX_VALUE
 
 MAX_NARRATIVE: Final = 10_000
+# Both texts are read together, within the extractor's MAX_CHARS.
+MAX_TECHNICAL: Final = 250_000
 # A clock a little ahead of ours is no reason to refuse a report.
 CLOCK_SLACK: Final = timedelta(minutes=15)
 _KEPT_CONTROLS: Final = frozenset("\t\n\r")
@@ -42,6 +44,14 @@ class PlainText(forms.CharField):
                     code="control",
                 )
         return text
+
+
+class Values(forms.Field):
+    """Indicator values ticked in the preview; those that the text does not hold mean nothing."""
+
+    def clean(self, value: Any) -> list[str]:
+        """Each once, sorted."""
+        return sorted({str(one)[:MAX_VALUE] for one in value or ()})
 
 
 class ReportForm(forms.Form):
@@ -73,7 +83,7 @@ class ReportForm(forms.Form):
     )
     technical = PlainText(
         label="Anything technical? Paste it as it is.",
-        max_length=MAX_CHARS,
+        max_length=MAX_TECHNICAL,
         required=False,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
@@ -96,6 +106,7 @@ class ReportForm(forms.Form):
         choices=[(tlp.value, words) for tlp, words in WORDS_BY_TLP.items()],
         initial=Tlp.AMBER_STRICT.value,
     )
+    withheld = Values(required=False, widget=forms.MultipleHiddenInput)
     may_name = forms.BooleanField(
         label="You may say that it was us",
         required=False,
@@ -191,4 +202,5 @@ class ReportForm(forms.Form):
             tlp=cleaned["tlp"],
             warn_now=cleaned["warn_now"],
             may_name=cleaned["may_name"],
+            withheld=cleaned["withheld"],
         ), submission

@@ -103,6 +103,7 @@ class Report(models.Model):
     systems = models.JSONField(default=dict)
     narrative = models.TextField(blank=True)
     technical = models.TextField(blank=True)
+    # Indicator values the reporter keeps back from every release.
     withheld = models.JSONField(default=list)
     tlp = models.CharField(max_length=12, default=Tlp.AMBER_STRICT.value)
     warn_now = models.BooleanField(default=False)
@@ -120,6 +121,22 @@ class Report(models.Model):
     def consent(self) -> Tlp:
         """The loosest marking an anonymous release may carry: only the source may loosen it."""
         return Tlp.GREEN if self.warn_now else Tlp(self.tlp)
+
+    def says_the_same_as(self, other: "Report") -> bool:
+        """Whether both were told the same, whenever they were sent."""
+        return all(getattr(self, name) == getattr(other, name) for name in self._TOLD)
+
+    _TOLD: ClassVar = (
+        "attack",
+        "noticed_at",
+        "systems",
+        "narrative",
+        "technical",
+        "withheld",
+        "tlp",
+        "warn_now",
+        "may_name",
+    )
 
     @property
     def attack_label(self) -> str:

@@ -1,10 +1,12 @@
 """Sharing on purpose: the second graph, made for others, and the row that says who decided."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+import orjson
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -17,6 +19,8 @@ from sharing.intake import incident, own_names, understood
 from sharing.models import Collection, Release, Report, StixObject, Submission
 from sharing.stix import compose, reading
 from sharing.stix.markings import Json, Tlp
+from sharing.stix.port import SYSTEMS, PortSystem
+from sharing.stix.report import IncidentReport
 from sharing.store import Item, put
 
 VALID_DAYS: Final = 90
@@ -30,13 +34,15 @@ class NotReleasable(ValueError):
 
 @dataclass(frozen=True)
 class Terms:
-    """What is to be released to whom. Empty ``title`` means the standard one."""
+    """What is to be released to whom. Empty ``title`` means the standard one; ``withhold`` are
+    indicator values to leave out, beside those that the reporter held back."""
 
     group: Group
     tlp: Tlp
     title: str = ""
     advice: str = ""
     named: bool = False
+    withhold: frozenset[str] = frozenset()
 
 
 def hub() -> compose.Hub:
@@ -51,21 +57,20 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
     Raises NotReleasable when a word that gives the source away survives in it.
     """
     source = report.submission.source
-    told = incident(report)
     words = telltales(source)
     named = terms.named and report.may_name
     graph = compose.release_graph(
-        told,
+        told_to_others(report, named=named),
         hub(),
         compose.ReleaseTerms(
             tlp=terms.tlp,
-            title=terms.title or compose.title_for(told),
+            title=terms.title or standard_title(report, named=named),
             advice=terms.advice,
             released_at=at,
             valid_days=VALID_DAYS,
             named_as=source.name if named else "",
         ),
-        withhold=withheld(report, words),
+        withhold=withheld(report, words) | terms.withhold,
     )
     found = [] if named else compose.leaks(graph, [*words, report.submission.reference])
     if found:
@@ -74,6 +79,31 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
             "member whether it may be named."
         )
     return graph
+
+
+def told_to_others(report: Report, *, named: bool) -> IncidentReport:
+    """The report with the systems that may be said to others."""
+    told = incident(report)
+    if named:
+        return told
+    hidden = unsaid(report)
+    return replace(told, systems={s: i for s, i in told.systems.items() if s not in hidden})
+
+
+def unsaid(report: Report) -> list[PortSystem]:
+    """The report's systems that so few members run that naming one would name the member."""
+    roles = Counter(Organisation.objects.filter(is_active=True).values_list("port_role", flat=True))
+    return [
+        system
+        for system in report.impact_by_system
+        if (run_by := SYSTEMS[system].run_by)
+        and sum(roles[role] for role in run_by) < settings.SMALLEST_CROWD
+    ]
+
+
+def standard_title(report: Report, *, named: bool = False) -> str:
+    """What the release is called unless the desk finds better words."""
+    return compose.title_for(told_to_others(report, named=named))
 
 
 def withheld(report: Report, words: Iterable[str]) -> frozenset[str]:
@@ -117,7 +147,7 @@ def release(report: Report, terms: Terms, *, actor: User | str) -> Release:
             submission=report.submission,
             group=terms.group,
             tlp=terms.tlp.value,
-            title=terms.title or compose.title_for(incident(report)),
+            title=terms.title or standard_title(report, named=terms.named and report.may_name),
             advice=terms.advice,
             named=terms.named and report.may_name,
             consent=report.consent.value,
@@ -177,23 +207,44 @@ def decline(report: Report, *, reason: str, actor: User) -> None:
         audit.record("report.declined", actor=actor, subject=report.submission.reference)
 
 
-def allow_warning(report: Report, *, actor: User) -> None:
-    """The reporter, afterwards, allows an anonymous release at TLP:GREEN; triage runs again."""
+def allow_warning(report: Report, *, actor: User) -> bool:
+    """The reporter, afterwards, allows an anonymous release at TLP:GREEN; triage runs again.
+
+    False when that is allowed or released already.
+    """
     with transaction.atomic():
         waiting = Report.objects.filter(pk=report.pk, warn_now=False).exclude(
             state=Report.State.RELEASED
         )
-        if waiting.update(warn_now=True, state=Report.State.OPEN):
+        allowed = waiting.update(warn_now=True, state=Report.State.OPEN) > 0
+        if allowed:
             Submission.objects.filter(pk=report.pk).update(triaged_at=None)
             audit.record("report.consent", actor=actor, subject=report.submission.reference)
+    return allowed
 
 
-def add_sightings(made: Release, *, count: int) -> None:
-    """Say on the release's shelf that ``count`` members have seen its indicators; never who."""
+def add_sightings(made: Release, seen_by: Mapping[str, int]) -> None:
+    """Say on the release's shelf how many members have seen its indicators; never who.
+
+    ``seen_by`` counts members by indicator id. One sighting per indicator: a higher count is its
+    next version.
+    """
     at = timezone.now()
-    indicators = StixObject.objects.filter(release=made, type="indicator").values_list("stix_id")
-    sightings = [
-        compose.corroborating_sighting(stix_id, hub=hub(), count=count, at=at, tlp=Tlp(made.tlp))
-        for (stix_id,) in indicators
-    ]
-    place(sightings, made)
+    said = {body["sighting_of_ref"]: body for body in _sightings(made)}
+    place(
+        [
+            compose.recounted(said[stix_id], count=count, at=at)
+            if stix_id in said
+            else compose.corroborating_sighting(
+                stix_id, hub=hub(), count=count, at=at, tlp=Tlp(made.tlp)
+            )
+            for stix_id, count in seen_by.items()
+            if stix_id not in said or said[stix_id]["count"] < count
+        ],
+        made,
+    )
+
+
+def _sightings(made: Release) -> list[Json]:
+    rows = StixObject.objects.filter(release=made, type="sighting").order_by("version")
+    return [orjson.loads(body) for body in rows.values_list("body", flat=True)]

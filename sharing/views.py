@@ -1,21 +1,27 @@
 """The member's side of reporting: the form, the receipt, what became of it."""
 
+import uuid
+from typing import Any, Final
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from crc.members.access import MemberRequest, for_members
 from sharing import visibility
-from sharing.forms import PlainText, ReportForm
+from sharing.forms import MAX_TECHNICAL, PlainText, ReportForm
 from sharing.intake import accept_report, own_names, understood
 from sharing.models import Report, Submission
-from sharing.release import allow_warning
+from sharing.release import allow_warning, unsaid
 from sharing.signals import accepted
-from sharing.stix.extract import MAX_CHARS, extract
+from sharing.stix.extract import TextTooLong, extract
 from sharing.stix.port import IMPACTS, SYSTEMS
+
+# Two threads with one token settle in two rounds; a third is for luck.
+MAX_RACES: Final = 3
 
 
 @require_safe
@@ -28,33 +34,56 @@ def home(request: MemberRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_members
 def report(request: MemberRequest) -> HttpResponse:
-    """The form. Sent twice with one token, it answers with the first receipt."""
+    """The form. Sent twice with one token and the same words, it answers with the first receipt."""
     form = ReportForm(request.POST or None, author=request.user)
     if request.method == "POST" and form.is_valid():
         made, submission = form.report()
-        own = Submission.objects.filter(source=request.user.organisation)
-        earlier = own.filter(pk=submission.pk).first()
-        if earlier is None:
-            try:
-                accept_report(made, submission=submission, author=request.user)
-            except IntegrityError:  # the same click, a moment earlier, on another thread
-                earlier = get_object_or_404(own, pk=submission.pk)
-        return redirect("receipt", reference=(earlier or submission).reference)
-    status = 422 if form.is_bound else 200
-    return render(request, "sharing/report.html", {"form": form}, status=status)
+        return redirect("receipt", reference=_taken_in(made, submission, request).reference)
+    context = {"form": form, **(_understood(request) if form.is_bound else {})}
+    return render(request, "sharing/report.html", context, status=422 if form.is_bound else 200)
+
+
+def _taken_in(made: Report, submission: Submission, request: MemberRequest) -> Submission:
+    """The submission that now holds these words: a new one, or that of an earlier click."""
+    for _ in range(MAX_RACES):
+        earlier = Report.objects.filter(
+            submission=submission.pk, submission__source=submission.source
+        ).first()
+        if earlier and made.says_the_same_as(earlier):
+            return earlier.submission
+        if Submission.objects.filter(pk=submission.pk).exists():
+            # The page was sent before, then changed and sent again: both are kept.
+            submission.pk = uuid.uuid4()
+            messages.info(request, "Sent as a new report; what you sent before stays as it was.")
+        try:
+            accept_report(made, submission=submission, author=request.user)
+        except IntegrityError:
+            continue  # the same click, a moment earlier, on another thread: look again
+        return submission
+    raise RuntimeError("a report met its own key again and again")
 
 
 @require_POST
 @for_members
 def preview(request: MemberRequest) -> HttpResponse:
-    """What the hub reads out of a pasted text, before anything is sent."""
-    field = PlainText(max_length=MAX_CHARS, required=False, strip=False)
+    """What the hub reads out of the text, before anything is sent."""
+    return render(request, "sharing/understood.html", _understood(request))
+
+
+def _understood(request: MemberRequest) -> dict[str, Any]:
+    """The preview's context: what was found in both text fields, and what is ticked as private."""
+    field = PlainText(max_length=MAX_TECHNICAL, required=False, strip=False)
     try:
-        text = field.clean(request.POST.get("technical", ""))
-    except ValidationError as error:
-        return render(request, "sharing/understood.html", {"problem": " ".join(error.messages)})
-    found = extract(text, own=own_names(request.user.organisation))
-    return render(request, "sharing/understood.html", {"found": found, "empty": not text.strip()})
+        texts = [field.clean(request.POST.get(name, "")) for name in ("technical", "narrative")]
+        found = extract("\n".join(texts), own=own_names(request.user.organisation))
+    except (ValidationError, TextTooLong) as error:
+        messages_ = error.messages if isinstance(error, ValidationError) else [str(error)]
+        return {"problem": " ".join(messages_)}
+    return {
+        "found": found,
+        "empty": not any(text.strip() for text in texts),
+        "withheld": request.POST.getlist("withheld"),
+    }
 
 
 @require_safe
@@ -70,7 +99,7 @@ def reports(request: MemberRequest) -> HttpResponse:
 @for_members
 def receipt(request: MemberRequest, reference: str) -> HttpResponse:
     """One report: what happens next, what was understood, what became of it."""
-    found = _own_report(request, reference)
+    found = _report(request, reference)
     return render(
         request,
         "sharing/receipt.html",
@@ -83,6 +112,9 @@ def receipt(request: MemberRequest, reference: str) -> HttpResponse:
                 for system, impact in found.impact_by_system.items()
             ],
             "delayed": found.submission.triaged_at is None,
+            "kept_back": found.withheld,
+            "unsaid": [SYSTEMS[system].label for system in unsaid(found)],
+            "own": found.submission.source == request.user.organisation,
         },
     )
 
@@ -91,19 +123,22 @@ def receipt(request: MemberRequest, reference: str) -> HttpResponse:
 @for_members
 def warn(request: MemberRequest, reference: str) -> HttpResponse:
     """The reporter allows the anonymous warning afterwards."""
-    found = _own_report(request, reference)
-    allow_warning(found, actor=request.user)
-    accepted.send_robust(Submission, submission_id=str(found.pk))
-    messages.success(request, "The port is being warned, without your name.")
+    found = _report(request, reference)
+    if found.submission.source != request.user.organisation:
+        raise Http404  # the desk may read it, but only the source may loosen its marking
+    if allow_warning(found, actor=request.user):
+        accepted.send_robust(Submission, submission_id=str(found.pk))
+        messages.success(request, "The port is being warned, without your name.")
+    else:
+        messages.info(request, "The port has been warned already.")
     return redirect("receipt", reference=reference)
 
 
-def _own_report(request: MemberRequest, reference: str) -> Report:
-    own = visibility.submissions_for(request.user.organisation)
+def _report(request: MemberRequest, reference: str) -> Report:
     return get_object_or_404(
         Report.objects.select_related("submission__source", "author"),
         submission__reference=reference,
-        submission__in=own,
+        submission__in=visibility.submissions_for(request.user.organisation),
     )
 
 

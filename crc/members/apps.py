@@ -1,5 +1,7 @@
 """Members of the trust community."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -9,3 +11,7 @@ class MembersConfig(AppConfig):
     name = "crc.members"
     label = "members"
     verbose_name = "Members"
+
+    def ready(self) -> None:
+        """Register the checks of settings."""
+        import_module("crc.checks")

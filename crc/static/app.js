@@ -4,6 +4,22 @@
 const theme = localStorage.getItem("theme");
 if (theme) document.documentElement.dataset.theme = theme;
 
+/* Times on pages are the reader's: the hub learns the zone from here. */
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const zoneCookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax`;
+const zoneKnown = document.cookie.split("; ").includes(`zone=${zone}`);
+if (zone) document.cookie = location.protocol === "https:" ? `${zoneCookie}; secure` : zoneCookie;
+
+/* On the very first page the form was made before the hub knew. */
+function setZone(form) {
+  const field = form.elements.time_zone;
+  if (zoneKnown || !zone || !field || form.dataset.bound || field.value === zone) return;
+  field.value = zone;
+  const now = new Date();
+  now.setMinutes(now.getMinutes() - now.getTimezoneOffset());
+  form.elements.noticed_at.value = now.toISOString().slice(0, 16);
+}
+
 function switchTheme() {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const now = document.documentElement.dataset.theme || (dark ? "dark" : "light");
@@ -16,7 +32,8 @@ function markHit(select) {
   select.classList.toggle("hit", select.value !== "");
 }
 
-/* A report that is half written survives a closed tab, on this device only, until it is sent. */
+/* A report that is half written survives a reload or a wrong click, in this tab only, until it is
+   sent: the browser forgets it with the tab, so nothing stays on a shared machine. */
 function keepDraft(form) {
   const name = `draft:${form.dataset.draft}`;
   const kept = JSON.parse(sessionStorage.getItem(name) || "{}");
@@ -27,6 +44,9 @@ function keepDraft(form) {
       if (e.type === "radio") e.checked = e.value === kept[e.name];
       else if (e.type === "checkbox") e.checked = kept[e.name];
       else e.value = kept[e.name];
+    }
+    if (kept.technical || kept.narrative) {
+      addEventListener("load", () => form.elements.technical.dispatchEvent(new Event("input")));
     }
   }
   form.addEventListener("input", () => {
@@ -46,7 +66,7 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   document.querySelectorAll("[data-draft-sent]").forEach((e) =>
     sessionStorage.removeItem(`draft:${e.dataset.draftSent}`));
-  document.querySelectorAll("form[data-draft]").forEach(keepDraft);
+  document.querySelectorAll("form[data-draft]").forEach((form) => { setZone(form); keepDraft(form); });
   document.querySelectorAll(".systems select").forEach((s) => {
     markHit(s);
     s.addEventListener("change", () => markHit(s));

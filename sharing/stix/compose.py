@@ -358,10 +358,13 @@ def leaks(graph: Iterable[Json], words: Iterable[str]) -> list[str]:
     ]
 
 
-def revoked(obj: Json, *, at: datetime) -> Json:
-    """The withdrawing version of an object of ours."""
-    stamp = _millis(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {**obj, "modified": stamp, "revoked": True}
+def recounted(sighting: Json, *, count: int, at: datetime) -> Json:
+    """The next version of a sighting of ours, with a new count."""
+    return {**sighting, "modified": _stamp(at), "count": count}
+
+
+def _stamp(at: datetime) -> str:
+    return _millis(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def corroborating_sighting(

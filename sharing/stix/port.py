@@ -160,29 +160,45 @@ class PortSystem(StrEnum):
 class SystemWords:
     """``infrastructure_type`` is infrastructure-type-ov or our own open-vocabulary term.
 
-    ``operational`` marks what stops cargo when it stops.
+    ``operational`` marks what stops cargo when it stops. ``run_by`` are the port roles that run
+    such a system (words of crc.members.roles), empty when anybody may: where few members have them,
+    naming the system names the member.
     """
 
     label: str
     infrastructure_type: str
     operational: bool
+    run_by: frozenset[str] = frozenset()
+
+
+_TERMINALS: Final = frozenset({"terminal", "cargo-handler"})
 
 
 SYSTEMS: Final[dict[PortSystem, SystemWords]] = {
     PortSystem.TERMINAL_OPERATING: SystemWords(
-        "Terminal operating system", "terminal-operating-system", True
+        "Terminal operating system", "terminal-operating-system", True, _TERMINALS
     ),
-    PortSystem.GATE: SystemWords("Gate and truck appointment", "gate-system", True),
-    PortSystem.CRANE: SystemWords("Cranes and quay equipment", "control-system", True),
-    PortSystem.YARD: SystemWords("Yard vehicles and positioning", "control-system", True),
-    PortSystem.RAIL: SystemWords("Rail planning and signalling", "rail-system", True),
-    PortSystem.VESSEL_TRAFFIC: SystemWords("Vessel traffic and pilotage", "vessel-traffic", True),
+    PortSystem.GATE: SystemWords("Gate and truck appointment", "gate-system", True, _TERMINALS),
+    PortSystem.CRANE: SystemWords("Cranes and quay equipment", "control-system", True, _TERMINALS),
+    PortSystem.YARD: SystemWords(
+        "Yard vehicles and positioning", "control-system", True, _TERMINALS
+    ),
+    PortSystem.RAIL: SystemWords(
+        "Rail planning and signalling", "rail-system", True, frozenset({"railway"})
+    ),
+    PortSystem.VESSEL_TRAFFIC: SystemWords(
+        "Vessel traffic and pilotage", "vessel-traffic", True, frozenset({"authority"})
+    ),
     PortSystem.BOOKING: SystemWords(
         "Booking, manifest and release orders", "port-community-system", True
     ),
     PortSystem.CUSTOMS: SystemWords("Customs and declarations", "customs-system", True),
-    PortSystem.REEFER: SystemWords("Reefer monitoring", "control-system", True),
-    PortSystem.BULK: SystemWords("Tanks, pipes and bulk handling", "control-system", True),
+    PortSystem.REEFER: SystemWords(
+        "Reefer monitoring", "control-system", True, _TERMINALS | {"shipping-line"}
+    ),
+    PortSystem.BULK: SystemWords(
+        "Tanks, pipes and bulk handling", "control-system", True, _TERMINALS
+    ),
     PortSystem.OFFICE: SystemWords("Office computers and files", "workstation", False),
     PortSystem.EMAIL: SystemWords("E-mail", "email-system", False),
     PortSystem.WEBSITE: SystemWords("Website or portal", "web-server", False),

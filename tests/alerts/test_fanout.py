@@ -2,6 +2,7 @@
 
 import pytest
 from django.core import signing
+from django.test import Client
 
 from alerts import answers
 from alerts.models import Answer, Delivery
@@ -85,6 +86,20 @@ def test_links_that_answer_nothing(port: Port, settings: object) -> None:
         assert page.status_code == 404
     settings.ANSWER_LINK_DAYS = -1  # type: ignore[attr-defined]
     assert "expired" in port.client("south").get(f"/answer/{token}/").content.decode()
+
+
+def test_a_link_outlives_neither_the_address_nor_the_clearance(port: Port) -> None:
+    contact = Contact.objects.create(
+        organisation=port.organisations["south"], email="old@south.example"
+    )
+    port.file("north", warn_now="yes")
+    port.sweep()
+    delivery = Delivery.objects.get(address="old@south.example")
+    path = "/" + answers.link(delivery, "seen").split("/", 3)[3]
+    assert Client().get(path).status_code == 200
+    contact.delete()
+    assert Client().post(path, {"choice": "affected"}).status_code == 404
+    assert not Answer.objects.exists()
 
 
 def test_the_newest_answer_counts(port: Port) -> None:

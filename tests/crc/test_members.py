@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from crc.checks import settings_that_do_not_fit
 from crc.members import audit
 from crc.members.models import ApiKey, AuditEntry, User
 from tests.conftest import Port
@@ -105,6 +106,45 @@ def test_commands_are_idempotent_and_speak_json(port: Port, monkeypatch: Any) ->
     assert json.loads(said("sweep", "--json")) == {"opened": 0, "triaged": 0, "sent": 0}
 
 
+def test_who_leaves_is_out_at_once_and_can_come_back(port: Port, monkeypatch: Any) -> None:
+    token = said("issue_key", "--member", "south", "--scope", "lists:read")
+    browser, bearer = port.client("south"), {"authorization": f"Bearer {token}"}
+    assert browser.get("/lists/ipv4.txt", headers=bearer).status_code == 200
+    for _ in range(2):
+        assert "revoked" in said("revoke_key", token)
+    assert browser.get("/lists/ipv4.txt", headers=bearer).status_code == 401
+    assert AuditEntry.objects.filter(action="key.revoked").count() == 1
+
+    said("remove_user", "duty@south.example")
+    assert browser.get("/warnings/").status_code == 302
+    adding = ("add_user", "duty@south.example", "--member", "south", "--password-stdin")
+    said(*adding, stdin="harbour-lantern-42\n", monkeypatch=monkeypatch)
+    port.users["south"].refresh_from_db()
+    assert port.client("south").get("/warnings/").status_code == 200
+
+    said("remove_member", "south")
+    assert port.client("south").get("/warnings/").status_code == 302
+    said("add_member", "South Basin", "--slug", "south", "--role", "terminal")
+    assert port.client("south").get("/warnings/").status_code == 200
+
+
+def test_times_are_the_readers(port: Port) -> None:
+    browser = port.client("south")
+    assert "UTC" in str(browser.get("/report/").context["form"]["time_zone"])
+    browser.cookies["zone"] = "Asia/Tokyo"
+    assert "Asia/Tokyo" in str(browser.get("/report/").context["form"]["time_zone"])
+    browser.cookies["zone"] = "../../etc/passwd"
+    assert browser.get("/report/").status_code == 200
+
+
+def test_settings_that_do_not_fit_are_named(settings: Any) -> None:
+    assert settings_that_do_not_fit(None) == []
+    settings.BASE_URL = "http://hub.port.example"
+    assert [found.id for found in settings_that_do_not_fit(None)] == ["crc.W001"]
+    settings.SECURE, settings.DEBUG = True, True
+    assert [found.id for found in settings_that_do_not_fit(None)] == ["crc.W002", "crc.W003"]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -116,6 +156,9 @@ def test_commands_are_idempotent_and_speak_json(port: Port, monkeypatch: Any) ->
         (["add_member", "X", "--slug", "bad slug", "--role", "terminal"], "valid"),
         (["add_member", "X", "--slug", "desk", "--role", "terminal"], "hub's own"),
         (["add_webhook", "--member", "south", "--url", "https://10.0.0.1/x"], "address"),
+        (["revoke_key", "crc_nothing_x"], "ever issued"),
+        (["remove_user", "nobody@south.example"], "has no account"),
+        (["remove_member", "desk"], "cannot leave"),
         (["import_stix", "/nowhere.json", "--collection", "desk"], "nowhere"),
         (["import_stix", "/dev/null", "--collection", "nope"], "There is no collection 'nope'"),
     ],

@@ -11,7 +11,8 @@ from django.core.management import call_command
 from standardwebhooks import Webhook
 
 from alerts.models import Answer, Delivery
-from sharing.models import Placement, Report
+from sharing.models import Placement, Report, StixObject
+from sharing.release import standard_title, told_to_others
 from tests.conftest import HASH, Port, Receiver
 
 
@@ -124,6 +125,37 @@ def test_the_reporter_may_warn_the_port_afterwards(port: Port) -> None:
     assert [alert.tlp for alert in port.warnings()] == ["GREEN"]
 
 
+def test_only_the_source_may_loosen_its_marking(port: Port) -> None:
+    report = port.file("north")
+    receipt = f"/reports/{report.submission.reference}/"
+    assert "Warn the port now" not in port.client("desk").get(receipt).content.decode()
+    assert port.client("desk").post(f"{receipt}warn/").status_code == 404
+    report.refresh_from_db()
+    assert not report.warn_now
+
+
+def test_the_desk_leaves_out_what_could_be_the_members_own(port: Port) -> None:
+    report = port.file("north", technical=f"{HASH} 203.0.113.66")
+    case = f"/desk/{report.submission.reference}/"
+    answers = {"group": "community", "tlp": "AMBER+STRICT", "title": "Ransomware"}
+    port.client("desk").post(f"{case}release/", {**answers, "withhold": ["203.0.113.66"]})
+    bodies = StixObject.objects.filter(release__submission=report.submission)
+    shared = "".join(bodies.values_list("body", flat=True))
+    assert HASH in shared
+    assert "203.0.113.66" not in shared
+
+
+def test_a_system_that_few_members_run_is_not_named(port: Port, settings: Any) -> None:
+    report = port.file("rail", system_yard="", system_rail="down", system_email="down")
+    receipt = port.client("rail").get(f"/reports/{report.submission.reference}/").content.decode()
+    assert "Rail planning and signalling" in receipt.split("not told which system")[1]
+    told = told_to_others(report, named=False)
+    assert [system.value for system in told.systems] == ["email"]
+    assert standard_title(report) == "Ransomware at a port member: e-mail"
+    settings.SMALLEST_CROWD = 1
+    assert "rail planning" in standard_title(report)
+
+
 def test_a_red_report_stays_between_the_reporter_and_the_desk(
     port: Port, taxii: Callable[..., Any]
 ) -> None:
@@ -144,7 +176,7 @@ def test_a_red_report_stays_between_the_reporter_and_the_desk(
 
 
 def test_a_second_member_makes_it_a_campaign(port: Port) -> None:
-    port.file("north", warn_now="yes")
+    port.file("north", warn_now="yes", technical=f"{HASH} 203.0.113.66")
     port.sweep()
     port.file("rail", attack="malware", system_yard="", system_rail="watching")  # the same hash
     port.sweep()
@@ -162,11 +194,24 @@ def test_a_second_member_makes_it_a_campaign(port: Port) -> None:
         "kestrel",
         "repair",
     }
+    # The hub says how often the hash was seen, and says so of nothing that was seen once.
+    sightings = StixObject.objects.filter(release__isnull=False, type="sighting")
+    assert [json.loads(row.body)["count"] for row in sightings] == [2]
     # A third raises the count once more; the same member again does not.
     port.file("south", system_yard="", system_office="down")
     port.file("south", system_yard="", system_office="down")
     port.sweep()
     assert [alert.title[:18] for alert in port.warnings()[2:]] == ["Seen by 3 members:"]
+    versions = [json.loads(row.body) for row in sightings.order_by("version")]
+    assert [version["count"] for version in versions] == [2, 3]
+    assert len({version["id"] for version in versions}) == 1
+
+
+def test_something_else_twice_is_not_the_same_thing_twice(port: Port) -> None:
+    port.file("north", technical="", system_yard="", system_other="down", warn_now="yes")
+    port.file("rail", technical="", system_yard="", system_other="down", warn_now="yes")
+    port.sweep()
+    assert [alert.kind for alert in port.warnings()] == ["warning", "warning"]
 
 
 def test_two_private_reports_wait_for_a_release(port: Port) -> None:

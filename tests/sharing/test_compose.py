@@ -162,10 +162,10 @@ def test_sightings_and_withdrawals() -> None:
     )
     assert reading.problems(sighting) == []
     assert (sighting["count"], sighting.get("where_sighted_refs")) == (2, None)
-    gone = compose.revoked(indicator, at=NOW + timedelta(hours=1))
-    assert reading.problems(gone) == []
-    assert gone["revoked"]
-    assert gone["modified"] > indicator["modified"]
+    more = compose.recounted(sighting, count=3, at=NOW + timedelta(hours=1))
+    assert reading.problems(more) == []
+    assert (more["id"], more["count"]) == (sighting["id"], 3)
+    assert more["modified"] > sighting["modified"]
 
 
 def test_observable_ids_are_the_specifications() -> None:

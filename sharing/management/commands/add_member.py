@@ -67,6 +67,7 @@ class Command(HubCommand):
                     "port_role": options["role"],
                     "ceiling": options["ceiling"],
                     "telltales": options["telltale"],
+                    "is_active": True,
                 },
             )
             for email in options["contact"]:

@@ -54,6 +54,7 @@ class Command(HubCommand):
             if user.organisation_id != organisation.pk:
                 raise CommandError(f"{email} belongs to {user.organisation.slug}.")
             user.role, user.name = options["role"], options["name"] or user.name
+            user.is_active = True
             user.set_password(password)
             user.save()
             audit.record(

@@ -1,0 +1,1 @@
+"""The demo: the morning of an attack, played on a hub of its own."""
