@@ -190,6 +190,10 @@ class Collection(models.Model):
     owner = models.ForeignKey(Organisation, models.PROTECT, null=True, blank=True)
     # Members who may post to this shelf directly, past the desk.
     writers = models.ManyToManyField(Organisation, related_name="writable_shelves", blank=True)
+    # By the store's clock: the last change of what is on it, and its newest placement ever. Whoever
+    # remembers a page of it can tell from these, without looking further, that it still holds.
+    changed = models.BigIntegerField(default=0)
+    newest = models.BigIntegerField(default=0)
 
     class Meta:
         ordering: ClassVar = ["alias"]
@@ -267,6 +271,41 @@ class Placement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stix_id} in {self.collection_id}"
+
+
+class Segment(models.Model):
+    """A run of newest placements of one collection, joined and compressed, ready to be served.
+
+    It holds all whose ``date_added`` is above ``lower`` and not above ``upper``. Derived and kept
+    by sharing.segments; ``stale`` ones are not served and are made anew.
+    """
+
+    collection = models.ForeignKey(Collection, models.CASCADE, related_name="segments")
+    lower = models.BigIntegerField()
+    upper = models.BigIntegerField()
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+    count = models.PositiveIntegerField()
+    body = models.BinaryField()
+    marks = models.BinaryField()
+    stale = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            # Read by every page: the segment that a cursor falls into.
+            models.UniqueConstraint(fields=["collection", "upper"], name="sharing_segment_place"),
+        ]
+        indexes: ClassVar = [
+            # Read by the sealer: what is to be made anew.
+            models.Index(
+                fields=["collection"],
+                name="sharing_segment_stale",
+                condition=models.Q(stale=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} in {self.collection_id} up to {self.upper}"
 
 
 class ListedValue(models.Model):

@@ -14,6 +14,7 @@ import orjson
 from django.db.models import Q
 
 from crc.ordering import take_the_pen
+from sharing import segments
 from sharing.models import (
     Collection,
     ListedValue,
@@ -220,6 +221,8 @@ def _place(objects: Sequence[StixObject], collection: Collection) -> set[tuple[s
     newest = {stix_id: max(versions) for stix_id, versions in here.items()}
     for stix_id, version in new:
         newest[stix_id] = max(version, newest.get(stix_id, version))
+    if not new:
+        return set()
     _retire(collection, [i for i in newest if i in here and newest[i] not in here[i]])
     first = _instants(len(new))
     Placement.objects.bulk_create(
@@ -236,14 +239,19 @@ def _place(objects: Sequence[StixObject], collection: Collection) -> set[tuple[s
         ],
         batch_size=500,
     )
+    last = first + len(new) - 1
+    Collection.objects.filter(pk=collection.pk).update(changed=last, newest=last)
     return set(new)
 
 
 def _retire(collection: Collection, stix_ids: list[str]) -> None:
     """The versions so far of these objects are no longer the latest here."""
-    Placement.objects.filter(Q(stix_id__in=stix_ids), collection=collection, latest=True).update(
-        latest=False
-    )
+    if stix_ids:
+        latest = Placement.objects.filter(
+            Q(stix_id__in=stix_ids), collection=collection, latest=True
+        )
+        segments.spoil(collection, latest)
+        latest.update(latest=False)
 
 
 def take_out(collection: Collection, stix_id: str, which: Q) -> int:
@@ -253,10 +261,12 @@ def take_out(collection: Collection, stix_id: str, which: Q) -> int:
     """
     take_the_pen()
     here = Placement.objects.filter(collection=collection, stix_id=stix_id)
+    segments.spoil(collection, here)
     taken, _ = here.filter(which).delete()
     stays = here.order_by("-version").first()
     if stays and not stays.latest:
         here.filter(pk=stays.pk).update(latest=True)
+    Collection.objects.filter(pk=collection.pk).update(changed=_instants(1))
     return taken
 
 

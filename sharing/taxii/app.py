@@ -22,9 +22,19 @@ from werkzeug.wrappers import Response
 
 from crc.members.models import ApiKey
 from crc.members.roles import Scope
+from sharing.segments import pack
 from sharing.stix import reading
+from sharing.taxii import access
 from sharing.taxii.backend import API_ROOT, NOT_FOUND, HubBackend
-from sharing.taxii.negotiation import MAX_CONTENT_LENGTH, TAXII, TooLarge, prepare
+from sharing.taxii.negotiation import (
+    MAX_CONTENT_LENGTH,
+    TAXII,
+    WORTH_COMPRESSING,
+    TooLarge,
+    prepare,
+    takes_gzip,
+)
+from sharing.taxii.pages import Ready
 from sharing.taxii.paging import MAX_LIMIT, BadQuery
 
 log = logging.getLogger(__name__)
@@ -37,9 +47,9 @@ RETRY_SECONDS: Final = 5
 class FastJson(JSONProvider):
     """orjson, so that stored bodies go out as they are; reading refuses what we never store."""
 
-    def dumps(self, obj: Any, **kwargs: Any) -> str:
-        """Compact JSON."""
-        return orjson.dumps(obj).decode()
+    def dumps(self, obj: Any, **kwargs: Any) -> Any:
+        """Compact JSON, as bytes: what goes out needs no other form."""
+        return obj.body if isinstance(obj, Ready) else orjson.dumps(obj)
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Parsed JSON; raises ValueError with a reason."""
@@ -125,7 +135,7 @@ def caller(username: str, password: str) -> ApiKey | None:
     Flask-HTTPAuth calls this with empty strings when no credentials came, and takes only None or
     False for a refusal.
     """
-    key = ApiKey.authenticate(password) if password else None
+    key = access.sign_in(password) if password else None
     if key and not (key.allows(Scope.TAXII_READ) or key.allows(Scope.TAXII_WRITE)):
         flask.abort(403, "This key has no TAXII scope. Issue one with taxii:read or taxii:write.")
     return key
@@ -160,10 +170,21 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     try:
         answer = _answer(environ)
         answer.headers["Content-Type"] = TAXII  # on OPTIONS, too (3.1)
+        _compress(answer, environ)
         environ["REQUEST_METHOD"] = method  # HEAD, which was asked as GET, gets no body
         return answer(environ, start_response)
     finally:
         close_old_connections()
+
+
+def _compress(answer: Response, environ: dict[str, Any]) -> None:
+    """Compress what is worth it and was not ready in compressed form."""
+    if "Content-Encoding" in answer.headers or answer.content_length is None:
+        return
+    if answer.content_length >= WORTH_COMPRESSING and takes_gzip(environ):
+        answer.set_data(pack(answer.get_data()))
+        answer.headers["Content-Encoding"] = "gzip"
+        answer.headers["Vary"] = "Accept-Encoding"
 
 
 def _answer(environ: dict[str, Any]) -> Response:

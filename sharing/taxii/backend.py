@@ -19,10 +19,18 @@ from medallion.exceptions import ProcessingError
 
 from crc import timelimit
 from crc.members.models import ApiKey
+from crc.members.roles import Markings
 from sharing import envelopes, intake, tasks
 from sharing.models import Collection, Door, Envelope, Placement, Submission
-from sharing.taxii import access, query, status
-from sharing.taxii.negotiation import MAX_CONTENT_LENGTH, TAXII
+from sharing.segments import told
+from sharing.taxii import access, pages, query, status
+from sharing.taxii.negotiation import (
+    MAX_CONTENT_LENGTH,
+    TAXII,
+    WORTH_COMPRESSING,
+    takes_gzip,
+)
+from sharing.taxii.pages import Ready
 from sharing.taxii.paging import Matches, Page, cut, moment, page
 from sharing.taxii.serving import served
 
@@ -74,9 +82,10 @@ class HubBackend(Backend):  # type: ignore[misc]
 
     def get_objects(
         self, api_root: str, collection_id: str, args: Query, allowed: Allowed, limit: int
-    ) -> tuple[Answer, Headers]:
+    ) -> tuple[Ready | Answer, Headers]:
         """5.4."""
-        return _objects(_Asked("objects", collection_id, allowed))
+        asked = _Asked("objects", collection_id, allowed)
+        return _whole(asked) if asked.is_plain else _objects(asked)
 
     def get_object(
         self,
@@ -215,6 +224,11 @@ class _Asked:
         matches = query.matches(asked, allowed)
         self.page: Page = page(asked, matches, bound_to=self.bound_to)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether everything newest is asked for, in the form in which it is kept."""
+        return not self.page.matches and self.key.markings == Markings.TLP2
+
     def rows(self) -> QuerySet[Placement]:
         """What matches and comes after the cursor, oldest first (3.3)."""
         matches: Matches = self.page.matches
@@ -228,6 +242,32 @@ class _Asked:
         here = query.in_collection(self.collection, key=self.key)
         if self.stix_id and not here.filter(stix_id=self.stix_id).exists():
             raise ProcessingError(NOT_FOUND, 404)
+
+
+def _whole(asked: _Asked) -> tuple[Ready | Answer, Headers]:
+    """5.4 without filters, which is what tools ask for all day."""
+
+    def rows(after: int, limit: int) -> list[tuple[int, bytes]]:
+        found = query.rows(asked.collection, {}, key=asked.key).filter(date_added__gt=after)
+        columns = found.order_by("date_added").values_list(
+            "date_added", "object__lacks_spec_version", "object__body"
+        )
+        with timelimit.within(settings.TAXII_QUERY_SECONDS):
+            return [
+                (added, told(body.encode(), lacks_spec_version=lacks))
+                for added, lacks, body in columns[:limit]
+            ]
+
+    ready = pages.whole(
+        asked.collection, asked.page, access.state(), rows=rows, bound_to=asked.bound_to
+    )
+    if not ready.body:
+        return {}, _nothing_new(asked.page)
+    headers = _dates(ready.first, ready.last)
+    if len(ready.body) >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Ready(ready.packed, ready.first, ready.last), headers
+    return ready, headers
 
 
 def _objects(asked: _Asked) -> tuple[Answer, Headers]:

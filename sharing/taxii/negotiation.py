@@ -12,6 +12,8 @@ from django.conf import settings
 
 TAXII: Final = "application/taxii+json;version=2.1"
 MAX_CONTENT_LENGTH: Final = 10 * 1024 * 1024
+# Below this a packet holds it anyway.
+WORTH_COMPRESSING: Final = 1_400
 _MEDIA: Final = "application/taxii+json"
 _VERSION: Final = "2.1"
 _CHUNK: Final = 64 * 1024
@@ -60,6 +62,15 @@ def accepts(header: str) -> bool:
             continue
         if media in {"*/*", "application/*"} or _is_taxii(part):
             return True
+    return False
+
+
+def takes_gzip(environ: Environ) -> bool:
+    """Whether the client reads gzip."""
+    for part in environ.get("HTTP_ACCEPT_ENCODING", "").split(","):
+        coding, parameters = _media(part)
+        if coding in {"gzip", "x-gzip", "*"}:
+            return not _is_zero(parameters.get("q", "1"))
     return False
 
 
