@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, Max, OuterRef, QuerySet
 from isal import isal_zlib
 
+from crc import hotsql
 from crc.ordering import take_the_pen
 from sharing.models import Collection, Placement, Segment
 
@@ -37,7 +38,7 @@ class Run:
     """Some placements in a row: ``body`` is their objects joined by commas, empty when none.
 
     Everything up to the instant ``reached`` is in it or before it; ``cut`` says that the segment
-    goes on.
+    goes on, ``followed`` that another one surely comes after it.
     """
 
     count: int
@@ -46,6 +47,7 @@ class Run:
     reached: int
     body: bytes
     cut: bool = False
+    followed: bool = False
 
 
 def pack(plain: bytes) -> bytes:
@@ -61,28 +63,25 @@ def told(body: bytes, *, lacks_spec_version: bool) -> bytes:
 
 
 _COVERING: Final = (
-    "SELECT id, lower, upper, first, last, count, stale, body FROM sharing_segment"
-    " WHERE collection_id = %s AND upper > %s ORDER BY upper LIMIT 1"
+    "SELECT id, lower, upper, first, last, count, stale, body, EXISTS ("
+    "SELECT 1 FROM sharing_segment n WHERE n.collection_id = s.collection_id"
+    " AND n.upper > s.upper AND n.count > 0 AND NOT n.stale)"
+    " FROM sharing_segment s WHERE collection_id = %s AND upper > %s ORDER BY upper LIMIT 1"
 )
 
 
 def read(collection: UUID, after: int, limit: int) -> Run | None:
-    """What comes right after the instant ``after``, ``limit`` at most; None when it is not sealed.
-
-    Plain SQL: the ORM would take longer than the database.
-    """
+    """What comes right after the instant ``after``, ``limit`` at most; None when not sealed."""
     key = Collection._meta.pk.get_db_prep_value(collection, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(_COVERING, [key, after])
-        row = cursor.fetchone()
+    row = hotsql.row(_COVERING, [key, after])
     if row is None or row[1] > after or row[6]:
         return None
-    pk, _, upper, first, last, count, _, packed = row
+    pk, _, upper, first, last, count, _, packed, followed = row
     if not count:
         return Run(0, 0, 0, upper, b"")
     plain = isal_zlib.decompress(packed, wbits=_GZIP)
     if after < first and count <= limit:
-        return Run(count, first, last, upper, plain)
+        return Run(count, first, last, upper, plain, followed=followed)
     return _slice(pk, plain, after, limit, upper)
 
 

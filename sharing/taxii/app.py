@@ -13,7 +13,7 @@ import flask
 import medallion
 import orjson
 from django.conf import settings
-from django.db import OperationalError, close_old_connections
+from django.db import OperationalError, close_old_connections, connection
 from flask.json.provider import JSONProvider
 from medallion import auth
 from medallion.exceptions import ProcessingError
@@ -154,6 +154,19 @@ def unauthorized(status: int) -> Response:
 _flask = _configured()
 
 
+@_flask.after_request
+def finished(answer: flask.Response) -> flask.Response:
+    """TAXII's media type on everything (3.1, OPTIONS too), compressed where that is worth it."""
+    answer.headers["Content-Type"] = TAXII
+    length = answer.content_length or 0
+    ready = "Content-Encoding" in answer.headers
+    if not ready and length >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
+        answer.set_data(pack(answer.get_data()))
+        answer.headers["Content-Encoding"] = "gzip"
+        answer.headers["Vary"] = "Accept-Encoding"
+    return answer
+
+
 def serves(path: str, accept: str) -> bool:
     """Whether a request is for TAXII: by its address, or because it asks for TAXII.
 
@@ -166,30 +179,16 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     """The WSGI application for what it ``serves``, which must arrive with its prefix."""
     # Django closes stale connections on its own request signals; Flask sends none.
     close_old_connections()
-    method = environ["REQUEST_METHOD"]
-    try:
-        answer = _answer(environ)
-        answer.headers["Content-Type"] = TAXII  # on OPTIONS, too (3.1)
-        _compress(answer, environ)
-        environ["REQUEST_METHOD"] = method  # HEAD, which was asked as GET, gets no body
-        return answer(environ, start_response)
-    finally:
-        close_old_connections()
-
-
-def _compress(answer: Response, environ: dict[str, Any]) -> None:
-    """Compress what is worth it and was not ready in compressed form."""
-    if "Content-Encoding" in answer.headers or answer.content_length is None:
-        return
-    if answer.content_length >= WORTH_COMPRESSING and takes_gzip(environ):
-        answer.set_data(pack(answer.get_data()))
-        answer.headers["Content-Encoding"] = "gzip"
-        answer.headers["Vary"] = "Accept-Encoding"
-
-
-def _answer(environ: dict[str, Any]) -> Response:
+    # sharing.freshness asks the first question, and notices.
+    connection.health_check_done = True  # type: ignore[attr-defined]
+    is_head = environ["REQUEST_METHOD"] == "HEAD"
     try:
         prepare(environ)
     except TooLarge:
-        return error(413, "Too large", f"Send at most {MAX_CONTENT_LENGTH} bytes at a time.")
-    return Response.from_app(_flask, environ)
+        refusal = error(413, "Too large", f"Send at most {MAX_CONTENT_LENGTH} bytes at a time.")
+        return refusal(environ, start_response)
+    if is_head:
+        answer = Response.from_app(_flask, environ)
+        environ["REQUEST_METHOD"] = "HEAD"  # it was asked as GET, and gets no body
+        return answer(environ, start_response)
+    return _flask(environ, start_response)

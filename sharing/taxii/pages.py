@@ -91,7 +91,7 @@ def _made(collection: Collection, page: Page, state: State, *, rows: Rows, bound
 
 def _gather(collection: Collection, page: Page, rows: Rows) -> tuple[_Gathered, bool]:
     """The objects after the cursor, and whether it is certain that there are more."""
-    gathered = _Gathered(page.after)
+    gathered, run = _Gathered(page.after), None
     while gathered.count < page.limit:
         run = segments.read(collection.pk, gathered.reached, page.limit - gathered.count)
         if run is None:
@@ -101,7 +101,7 @@ def _gather(collection: Collection, page: Page, rows: Rows) -> tuple[_Gathered, 
         gathered.add(run)
         if run.cut:
             return gathered, True
-    return gathered, False
+    return gathered, run is not None and run.followed
 
 
 def _add_rows(gathered: _Gathered, wanted: int, rows: Rows) -> bool:
