@@ -209,7 +209,9 @@ class StixObject(models.Model):
     their ids are derived from the value, so the private and the released copy share one.
     """
 
-    stix_id = models.CharField(max_length=300)
+    # Read by put() for every object that comes in: what is held of this id. That no version is held
+    # twice is put()'s to see to; an index over all three columns would be three times as large.
+    stix_id = models.CharField(max_length=300, db_index=True)
     version = models.BigIntegerField()
     digest = models.CharField(max_length=64)
     type = models.CharField(max_length=250)
@@ -222,17 +224,9 @@ class StixObject(models.Model):
     # Observables may leave spec_version out; many clients then take them for STIX 2.0.
     lacks_spec_version = models.BooleanField(default=False)
     submission = models.ForeignKey(
-        Submission, models.PROTECT, null=True, related_name="stix_objects"
+        Submission, models.PROTECT, null=True, related_name="stix_objects", db_constraint=False
     )
     release = models.ForeignKey(Release, models.PROTECT, null=True, related_name="stix_objects")
-
-    class Meta:
-        constraints: ClassVar = [
-            # Read by put(): is this version here already, and is it the same?
-            models.UniqueConstraint(
-                fields=["stix_id", "version", "digest"], name="sharing_object_once"
-            ),
-        ]
 
     def __str__(self) -> str:
         return self.stix_id
@@ -242,21 +236,33 @@ class Placement(models.Model):
     """One object version in one collection since ``date_added`` (microseconds, the store's clock).
 
     ``latest`` marks the newest version of its object in its collection, which is what TAXII serves
-    when no version is asked for (3.4.1).
+    when no version is asked for (3.4.1). ``version`` repeats the object's.
     """
 
-    collection = models.ForeignKey(Collection, models.PROTECT, related_name="placements")
-    object = models.ForeignKey(StixObject, models.PROTECT, related_name="placements")
+    # Sharing.store alone writes here, holding the pen; the database checking every row again would
+    # take as long as storing it.
+    collection = models.ForeignKey(
+        Collection,
+        models.PROTECT,
+        related_name="placements",
+        db_constraint=False,
+        db_index=False,
+    )
+    object = models.ForeignKey(
+        StixObject,
+        models.PROTECT,
+        related_name="placements",
+        db_constraint=False,
+        db_index=False,
+    )
     date_added = models.BigIntegerField(unique=True)
-    stix_id = models.CharField(max_length=300)
     version = models.BigIntegerField()
     latest = models.BooleanField(default=True)
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["collection", "stix_id", "version"], name="sharing_placement_once"
-            ),
+            # Read by put(): where an object is placed already.
+            models.UniqueConstraint(fields=["object", "collection"], name="sharing_placement_once"),
         ]
         indexes: ClassVar = [
             # Read by every poll: one collection's newest versions after a cursor.
@@ -270,7 +276,7 @@ class Placement(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.stix_id} in {self.collection_id}"
+        return f"{self.object_id} in {self.collection_id}"
 
 
 class Segment(models.Model):
@@ -311,7 +317,9 @@ class Segment(models.Model):
 class ListedValue(models.Model):
     """One plain value of one indicator version, derived from its pattern, for the lists."""
 
-    object = models.ForeignKey(StixObject, models.CASCADE, related_name="listed_values")
+    object = models.ForeignKey(
+        StixObject, models.CASCADE, related_name="listed_values", db_constraint=False
+    )
     kind = models.CharField(max_length=10)
     value = models.CharField(max_length=2048)
     valid_from = models.DateTimeField()

@@ -105,7 +105,7 @@ class HubBackend(Backend):  # type: ignore[misc]
         """5.3."""
         return _paged(
             _Asked("manifest", collection_id, allowed),
-            ("date_added", "stix_id", "object__version_text"),
+            ("date_added", "object__stix_id", "object__version_text"),
             show=lambda added, stix_id, version: {
                 "id": stix_id,
                 "date_added": moment(added),
@@ -180,7 +180,7 @@ class HubBackend(Backend):  # type: ignore[misc]
         which = query.chosen_versions(wanted.get("version", ("all",)))
         if "spec_version" in wanted:
             which &= Q(object__spec_version__in=wanted["spec_version"])
-        chosen = query.in_collection(collection, key=key).filter(which, stix_id=obj_id)
+        chosen = query.in_collection(collection, key=key).filter(which, object__stix_id=obj_id)
         try:
             taken = intake.take_back(chosen, collection, obj_id, actor=key)
         except intake.NotYours as reason:
@@ -240,7 +240,7 @@ class _Asked:
     def must_hold_the_object(self) -> None:
         """5.6: nothing left after filters is an empty answer; no such object is 404."""
         here = query.in_collection(self.collection, key=self.key)
-        if self.stix_id and not here.filter(stix_id=self.stix_id).exists():
+        if self.stix_id and not here.filter(object__stix_id=self.stix_id).exists():
             raise ProcessingError(NOT_FOUND, 404)
 
 

@@ -235,7 +235,7 @@ def test_posting_to_the_inbox_says_what_became_of_each(port: Port, taxii: Ask) -
     assert taxii(key, path("inbox-rail") + "objects/").status_code == 404
     desk = taxii(port.key("desk", "taxii:read"), path("desk") + f"objects/{good['id']}/")
     assert desk.json["objects"] == [good]
-    assert Placement.objects.filter(stix_id=good["id"]).count() == 2
+    assert Placement.objects.filter(object__stix_id=good["id"]).count() == 2
 
 
 def test_the_same_version_with_other_content_is_refused(port: Port, taxii: Ask) -> None:
