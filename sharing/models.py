@@ -209,9 +209,7 @@ class StixObject(models.Model):
     their ids are derived from the value, so the private and the released copy share one.
     """
 
-    # Read by put() for every object that comes in: what is held of this id. That no version is held
-    # twice is put()'s to see to; an index over all three columns would be three times as large.
-    stix_id = models.CharField(max_length=300, db_index=True)
+    stix_id = models.CharField(max_length=300)
     version = models.BigIntegerField()
     digest = models.CharField(max_length=64)
     type = models.CharField(max_length=250)
@@ -227,6 +225,13 @@ class StixObject(models.Model):
         Submission, models.PROTECT, null=True, related_name="stix_objects", db_constraint=False
     )
     release = models.ForeignKey(Release, models.PROTECT, null=True, related_name="stix_objects")
+
+    class Meta:
+        indexes: ClassVar = [
+            # Read by put() for every object that comes in: what is held of this id? That no version
+            # is held twice is put()'s to see to: an index over all three columns is thrice as large.
+            models.Index(fields=["stix_id"], name="sharing_object_by_stix_id"),
+        ]
 
     def __str__(self) -> str:
         return self.stix_id

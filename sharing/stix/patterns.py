@@ -11,6 +11,8 @@ MAX_PATTERN_CHARS: Final = 10_000
 MAX_PATTERN_COMPARISONS: Final = 300
 MAX_PATTERN_NESTING: Final = 20
 _CACHED_PATTERNS: Final = 1_024
+# Too short for more comparisons than are allowed.
+_PLAIN_CHARS: Final = 1_000
 _SHOWN_CHARS: Final = 200
 
 # What nearly every indicator holds: equalities on known observables, joined by OR. The parser of
@@ -39,6 +41,11 @@ _FALLS: Final = (AttributeError, LookupError, NameError, TypeError, ValueError)
 
 # The parser shares a cache of decisions between all its instances, unguarded.
 _parser: Final = Lock()
+
+
+def is_plain(pattern: str) -> bool:
+    """Whether the pattern is surely right: short, and as nearly every indicator has it."""
+    return len(pattern) < _PLAIN_CHARS and _SIMPLE.fullmatch(pattern) is not None
 
 
 def problem(pattern: str) -> str | None:
