@@ -229,7 +229,7 @@ class StixObject(models.Model):
     class Meta:
         indexes: ClassVar = [
             # Read by put() for every object that comes in: what is held of this id? That no version
-            # is held twice is put()'s to see to: an index over all three columns is thrice as large.
+            # is held twice is put()'s to see to: an index over all three columns is too large.
             models.Index(fields=["stix_id"], name="sharing_object_by_stix_id"),
         ]
 
