@@ -44,6 +44,11 @@ app.conf.update(
             # A sweep that waited for its turn is as good as none.
             "options": {"expires": settings.SWEEP_SECONDS * 2},
         },
+        "seal": {
+            "task": "sharing.tasks.seal",
+            "schedule": float(settings.SWEEP_SECONDS),
+            "options": {"expires": settings.SWEEP_SECONDS * 2},
+        },
     },
 )
 app.autodiscover_tasks()
