@@ -72,7 +72,8 @@ def test_t034_chunked_uploads_work_and_have_the_same_limit(hub: Served) -> None:
             yield body[start : start + 64 * 1024]
 
     taken = hub.post("C2", chunks(padded(200_000)), headers={"Transfer-Encoding": "chunked"})
-    assert (taken.status, taken.json["success_count"]) == (202, 1)
+    assert taken.status == 202, taken.body
+    assert taken.json["success_count"] == 1
     for who, status in (("RW", 413), ("ANON", 401)):
         answer = hub.post(
             "C2",
