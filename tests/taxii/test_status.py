@@ -1,6 +1,7 @@
 """Statuses (T035 to T042), those of large posts included."""
 
 import re
+import time
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -150,3 +151,22 @@ def test_t042_a_worker_that_dies_leaves_an_envelope_that_is_opened_once(
     added = hub.get(f"{hub.at('C4')}manifest/?match[id]={objects[0]['id']}").objects
     assert len(added) == 1
     assert Submission.objects.filter(pk=told["id"]).count() == 1
+
+
+def test_t042_with_the_broker_down_a_large_post_is_taken_all_the_same(
+    hub: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sharing.tasks
+    from crc import celery
+
+    # The real doorbell, with nobody behind it.
+    monkeypatch.setattr(sharing.tasks, "ring", celery.ring)
+    monkeypatch.setattr(celery.app.conf, "broker_url", "redis+socket:///nowhere/broker.sock")
+    monkeypatch.setattr(celery.app, "_pool", None)
+    monkeypatch.setattr(celery.app.amqp, "_producer_pool", None)
+    started = time.monotonic()
+    told = hub.post("C2", {"objects": [indicator() for _ in range(1_001)]}).json
+    assert time.monotonic() - started < 3
+    assert told["status"] == "pending"
+    assert tasks.run_sweep()["opened"] == 1
+    assert hub.get(f"/crc/status/{told['id']}/", who="RW").json["success_count"] == 1_001
