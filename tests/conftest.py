@@ -90,6 +90,7 @@ def form(**answers: str) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def django_db_setup(
     django_test_environment: None,
+    django_db_modify_db_settings: None,  # a database for each worker
     django_db_blocker: Any,
     django_db_keepdb: bool,
     django_db_createdb: bool,
