@@ -26,6 +26,8 @@ app.conf.update(
         "socket_connect_timeout": 1,
         "socket_timeout": 10,
         "retry_on_timeout": False,
+        # Kombu would try to connect for six seconds before it gives up; workers have their own.
+        "max_retries": 0,
     },
     # A web request must not wait for a broker that is down: the sweep will ring instead.
     task_publish_retry=False,

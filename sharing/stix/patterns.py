@@ -64,9 +64,11 @@ def problem(pattern: str) -> str | None:
     return _parsed(pattern)
 
 
-def is_simple(pattern: str) -> bool:
-    """Whether the pattern is checked in microseconds, without the grammar's parser."""
-    return len(pattern) <= MAX_PATTERN_CHARS and bool(_SIMPLE.fullmatch(pattern))
+def effort(pattern: str) -> int:
+    """How many characters the grammar's parser has to read; the others take microseconds."""
+    if len(pattern) > MAX_PATTERN_CHARS or _SIMPLE.fullmatch(pattern):
+        return 0
+    return len(pattern)
 
 
 def misnamed(pattern: str) -> str | None:

@@ -59,7 +59,7 @@ class FastJson(JSONProvider):
 class Request(flask.Request):
     """medallion's views read bodies through this."""
 
-    def on_json_loading_failure(self, e: ValueError | None) -> NoReturn:
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
         """Say what is wrong with the JSON; Flask keeps it to itself."""
         raise BadRequest(str(e))
 

@@ -96,13 +96,16 @@ def _body(environ: Environ) -> None:
         if int(length) > MAX_CONTENT_LENGTH:
             _drain(environ["wsgi.input"])
             raise TooLarge
+        if int(length) == 0:  # which medallion calls too large
+            environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(b" "), "1"
     elif environ["HTTP_AUTHORIZATION"]:  # nobody else makes us hold ten megabytes
         taken = environ["wsgi.input"].read(MAX_CONTENT_LENGTH + 1)
         if len(taken) > MAX_CONTENT_LENGTH:
             _drain(environ["wsgi.input"])
             raise TooLarge
-        environ["wsgi.input"] = BytesIO(taken)
-        environ["CONTENT_LENGTH"] = str(len(taken))
+        environ["wsgi.input"] = BytesIO(taken or b" ")
+        environ["CONTENT_LENGTH"] = str(len(taken) or 1)
+        environ.pop("HTTP_TRANSFER_ENCODING", None)  # it would hide the length
 
 
 def _drain(stream: Any) -> None:
