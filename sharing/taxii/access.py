@@ -5,6 +5,7 @@ key is remembered, by the key's digest, for as long as sharing.freshness says th
 """
 
 import hashlib
+import re
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sharing.freshness import State
 from sharing.models import Collection
 
 MAX_REMEMBERED: Final = 5_000
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass
@@ -84,11 +86,10 @@ def _asked(token: str, digest: str, access: int) -> _Caller | None:
 
 
 def _id_of(name: str, found: _Caller | None) -> uuid.UUID | None:
-    try:
+    if _UUID.fullmatch(name):
         return uuid.UUID(name)
-    except ValueError:
-        one = found.names.get(name) if found else None
-        return one.collection.pk if one else None
+    one = found.names.get(name) if found else None
+    return one.collection.pk if one else None
 
 
 def _known(key: ApiKey) -> list[Access]:
@@ -124,7 +125,10 @@ def known() -> list[Access]:
 def find(name: str) -> Access | None:
     """The caller's collection of this id or alias (5.2.1)."""
     found: _Caller = flask.g.caller
-    return found.names.get(name) or found.names.get(name.lower())
+    one = found.names.get(name)
+    if one is None and (pk := _id_of(name, None)):
+        one = found.names.get(str(pk))
+    return one
 
 
 def collection(name: str) -> Collection:

@@ -266,7 +266,9 @@ def test_an_inbox_takes_and_keeps_to_itself(hub: Served) -> None:
     amber = indicator(object_marking_refs=[MARKING_IDS[Tlp.AMBER]])
     hub.store("C2", red, amber, who="WO")
     assert StixObject.objects.filter(stix_id=red["id"]).count() == 1
-    assert not Placement.objects.filter(stix_id=red["id"]).exists()  # RED enters no collection
+    assert not Placement.objects.filter(
+        object__stix_id=red["id"]
+    ).exists()  # RED enters no collection
     desk = f"/crc/collections/desk/objects/{amber['id']}/"
     assert hub.get(desk, who="DESK").objects == [amber]
     assert hub.get(f"{hub.at('C2')}objects/", who="WO").status == 403
