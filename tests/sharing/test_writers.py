@@ -1,20 +1,14 @@
 """Opening a shelf to members, by hand; and filling the column that says what observables lack."""
 
 import json
-from importlib import import_module
 from io import StringIO
 
 import pytest
-from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import transaction
 
 from crc.members.models import AuditEntry
 from sharing import visibility
-from sharing.models import Collection, StixObject
-from sharing.stix import reading
-from sharing.stix.markings import Tlp
-from sharing.store import Item, put
+from sharing.models import Collection
 from tests.conftest import Port
 
 
@@ -51,19 +45,3 @@ def test_a_shelf_is_opened_and_closed(port: Port) -> None:
 def test_only_shared_collections_can_be_opened(port: Port, alias: str) -> None:
     with pytest.raises(CommandError, match="community-green"):
         set_writers(alias, "south")
-
-
-def test_what_was_stored_before_is_filled_in(port: Port) -> None:
-    bare = {"type": "domain-name", "value": "filled.example"}
-    bare["id"] = str(reading.sco_id(bare))
-    said = {"type": "domain-name", "value": "said.example", "spec_version": "2.1"}
-    said["id"] = str(reading.sco_id(said))
-    with transaction.atomic():
-        put(
-            [Item(obj, reading.facts(obj, default_tlp=Tlp.GREEN)) for obj in (bare, said)],
-            into=[Collection.objects.get(alias="community-green")],
-        )
-    StixObject.objects.update(lacks_spec_version=False)
-    import_module("sharing.migrations.0003_fill_lacks_spec_version").fill(apps, None)
-    lacking = StixObject.objects.filter(lacks_spec_version=True)
-    assert list(lacking.values_list("stix_id", flat=True)) == [bare["id"]]
