@@ -181,6 +181,13 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     close_old_connections()
     # sharing.freshness asks the first question, and notices.
     connection.health_check_done = True  # type: ignore[attr-defined]
+    try:
+        return _answered(environ, start_response)
+    finally:
+        close_old_connections()
+
+
+def _answered(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     is_head = environ["REQUEST_METHOD"] == "HEAD"
     try:
         prepare(environ)
