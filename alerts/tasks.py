@@ -1,16 +1,11 @@
 """Celery's side of the fan-out: ids in, one stage called. With the broker down nobody rings, and
 the sweep, run by beat or by hand, finds what the rows say is due."""
 
-import logging
-
-import kombu.exceptions
-import redis
-
 from alerts import fanout, triage
 from alerts.models import Alert
 from crc.celery import app
-
-log = logging.getLogger(__name__)
+from crc.celery import ring as ring
+from sharing.tasks import open_waiting
 
 CHUNK = 10
 
@@ -35,8 +30,8 @@ def sweep() -> None:
 
 
 def run_sweep() -> dict[str, int]:
-    """Triage what waits, send what is due; returns how many of each. Safe to run twice at once."""
-    counts = {"triaged": 0, "sent": 0}
+    """Open, triage and send what waits; returns how many of each. Safe to run twice at once."""
+    counts = {"opened": open_waiting(), "triaged": 0, "sent": 0}
     for submission_id in triage.waiting():
         for alert in triage.triage(submission_id):
             ring_for(alert)
@@ -49,13 +44,3 @@ def ring_for(alert: Alert) -> bool:
     """Hand one warning's deliveries to the workers, in chunks; False when the broker is down."""
     ids = fanout.due_for(alert)
     return all(ring(deliver, ids[start : start + CHUNK]) for start in range(0, len(ids), CHUNK))
-
-
-def ring(task: object, *arguments: object) -> bool:
-    """Enqueue without waiting for a broker that is down: the row is the letter anyway."""
-    try:
-        task.apply_async(arguments, retry=False)  # type: ignore[attr-defined]
-    except (kombu.exceptions.OperationalError, redis.RedisError, OSError) as error:
-        log.warning("broker does not answer (%s); the sweep will do it", type(error).__name__)
-        return False
-    return True

@@ -28,9 +28,10 @@ async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     if scope["type"] != "http":
         return
     path = scope["path"]
+    accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
     if path == "/warnings/events/":
         await _live(scope, receive, send)  # type: ignore[arg-type]
-    elif path.startswith(taxii.PATHS):
+    elif taxii.serves(path, accept.decode("latin-1")):
         await _taxii(scope, receive, send)  # type: ignore[arg-type]
     else:
         await _pages(scope, receive, send)  # type: ignore[arg-type]

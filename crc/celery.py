@@ -1,11 +1,16 @@
 """The doorbell: Celery carries ids from the web to the workers. The letters are rows."""
 
+import logging
 import os
 
+import kombu.exceptions
+import redis
 from celery import Celery
 from django.conf import settings
 
 from crc import broker
+
+log = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "crc.settings")
 
@@ -21,6 +26,8 @@ app.conf.update(
         "socket_connect_timeout": 1,
         "socket_timeout": 10,
         "retry_on_timeout": False,
+        # Kombu would try to connect for six seconds before it gives up; workers have their own.
+        "max_retries": 0,
     },
     # A web request must not wait for a broker that is down: the sweep will ring instead.
     task_publish_retry=False,
@@ -39,6 +46,21 @@ app.conf.update(
             # A sweep that waited for its turn is as good as none.
             "options": {"expires": settings.SWEEP_SECONDS * 2},
         },
+        "seal": {
+            "task": "sharing.tasks.seal",
+            "schedule": float(settings.SWEEP_SECONDS),
+            "options": {"expires": settings.SWEEP_SECONDS * 2},
+        },
     },
 )
 app.autodiscover_tasks()
+
+
+def ring(task: object, *arguments: object) -> bool:
+    """Enqueue without waiting for a broker that is down: the row is the letter anyway."""
+    try:
+        task.apply_async(arguments, retry=False)  # type: ignore[attr-defined]
+    except (kombu.exceptions.OperationalError, redis.RedisError, OSError) as error:
+        log.warning("broker does not answer (%s); the sweep will do it", type(error).__name__)
+        return False
+    return True

@@ -14,7 +14,7 @@ from sharing.taxii import app as taxii  # noqa: E402 - needs the settings
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """TAXII paths to medallion with their prefix, the rest to Django."""
-    if environ["PATH_INFO"].startswith(taxii.PATHS):
+    """TAXII to medallion with its prefix, the rest to Django."""
+    if taxii.serves(environ["PATH_INFO"], environ.get("HTTP_ACCEPT", "")):
         return taxii.application(environ, start_response)
     return hub(environ, start_response)

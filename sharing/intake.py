@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from crc.members import audit
 from crc.members.models import ApiKey, Organisation, User
-from sharing.models import Collection, Report, Submission
+from sharing import store
+from sharing.models import Collection, Placement, Report, Submission
 from sharing.signals import accepted
 from sharing.stix import compose, reading
 from sharing.stix.extract import Extraction, extract
@@ -33,6 +35,9 @@ class Receipt:
         return sum(result.outcome is outcome for result in self.results)
 
 
+Checked = Item | Result
+
+
 def accept(
     objects: Sequence[Any],
     *,
@@ -40,14 +45,35 @@ def accept(
     into: Iterable[Collection],
     actor: User | ApiKey | str,
     default_tlp: Tlp = Tlp.AMBER_STRICT,
+    at_most: Tlp = Tlp.RED,
     report: Report | None = None,
 ) -> Receipt:
     """Check, store and place ``objects``; the receipt says what became of each.
 
     ``submission`` and ``report`` come unsaved and are saved here with everything else, or not at
-    all. TLP:RED is stored but never placed: it must not reach a collection.
+    all. What is marked stricter than ``at_most`` is refused. TLP:RED is stored but never placed: it
+    must not reach a collection.
     """
-    checked = [_check(obj, default_tlp) for obj in objects]
+    checked = check(objects, default_tlp=default_tlp, at_most=at_most)
+    return take_in(checked, submission=submission, into=into, actor=actor, report=report)
+
+
+def check(
+    objects: Sequence[Any], *, default_tlp: Tlp = Tlp.AMBER_STRICT, at_most: Tlp = Tlp.RED
+) -> list[Checked]:
+    """Each object ready to be stored, or what is wrong with it. Needs no database."""
+    return [_check(obj, default_tlp, at_most) for obj in objects]
+
+
+def take_in(
+    checked: Sequence[Checked],
+    *,
+    submission: Submission,
+    into: Iterable[Collection],
+    actor: User | ApiKey | str,
+    report: Report | None = None,
+) -> Receipt:
+    """Store and place what was checked, in one transaction; the second half of ``accept``."""
     good = [item for item in checked if isinstance(item, Item)]
     red = [item for item in good if item.facts.tlp is Tlp.RED]
     with transaction.atomic():
@@ -83,17 +109,32 @@ def accept(
     return Receipt(submission, results)
 
 
-def _check(obj: Any, default_tlp: Tlp) -> Item | Result:
+def _check(obj: Any, default_tlp: Tlp, at_most: Tlp) -> Checked:
     problems = reading.problems(obj)
-    if not problems:
-        return Item(obj, reading.facts(obj, default_tlp=default_tlp))
+    if problems:
+        return _refused(obj, "; ".join(problem.message for problem in problems[:5]))
+    facts = reading.facts(obj, default_tlp=default_tlp)
+    if facts.tlp.rank > at_most.rank:
+        return _refused(
+            obj, f"{facts.tlp.label} may not enter a collection of {at_most.label}; post it to "
+                 "your inbox",
+        )  # fmt: skip
+    return Item(obj, facts)
+
+
+def _refused(obj: Any, reason: str) -> Result:
     named = obj if isinstance(obj, dict) else {}
     return Result(
-        str(named.get("id", ""))[:300],
-        str(named.get("modified", ""))[:40],
+        _told(named.get("id"), 300),
+        _told(named.get("modified") or named.get("created"), 40),
         Outcome.REFUSED,
-        "; ".join(problem.message for problem in problems[:5]),
+        _told(reason, 1_000),
     )
+
+
+def _told(said: object, length: int) -> str:
+    """What a sender wrote, fit to be repeated: PostgreSQL keeps no NUL."""
+    return said[:length].replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(said, str) else ""
 
 
 def _by_identity(
@@ -122,6 +163,55 @@ def shelves_for(source: Organisation) -> list[Collection]:
         Collection.objects.filter(kind=Collection.Kind.INBOX, owner=source)
         | Collection.objects.filter(kind=Collection.Kind.DESK)
     )
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a post to one collection goes, and which markings hold on the way."""
+
+    into: list[Collection]
+    default_tlp: Tlp = Tlp.AMBER_STRICT
+    at_most: Tlp = Tlp.RED
+
+
+def destination(collection: Collection, source: Organisation) -> Destination:
+    """An inbox takes anything; a shelf only what its marking allows, and the desk has a copy."""
+    if collection.kind == Collection.Kind.INBOX:
+        return Destination(shelves_for(source))
+    desk = Collection.objects.get(kind=Collection.Kind.DESK)
+    level = Tlp(collection.tlp)
+    return Destination([collection, desk], default_tlp=level, at_most=level)
+
+
+class NotYours(ValueError):
+    """Somebody else put this there."""
+
+
+def take_back(
+    chosen: QuerySet[Placement], collection: Collection, stix_id: str, *, actor: ApiKey
+) -> int:
+    """Take a member's own object out of one collection; the number of versions taken.
+
+    ``chosen`` are placements of this object in this collection. Raises NotYours, also when only
+    some of them are another's. The desk may take any.
+    """
+    source = actor.organisation
+    with transaction.atomic():
+        foreign = chosen.exclude(object__submission__source=source)
+        if not source.is_desk and foreign.exists():
+            raise NotYours("Only who put an object here may delete it")
+        taken = store.take_out(
+            collection, stix_id, Q(pk__in=list(chosen.values_list("pk", flat=True)))
+        )
+        if taken:
+            audit.record(
+                "object.deleted",
+                actor=actor,
+                subject=stix_id[:160],
+                collection=collection.alias,
+                versions=taken,
+            )
+    return taken
 
 
 def accept_report(report: Report, *, submission: Submission, author: User) -> Receipt:

@@ -64,6 +64,28 @@ class Submission(models.Model):
         return self.reference
 
 
+class Envelope(models.Model):
+    """A large post that waits for a worker; it becomes the submission of the same id and goes.
+
+    ``lease_until`` is set by the worker that has it; a worker that died leaves it to run out.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    source = models.ForeignKey(Organisation, models.PROTECT, related_name="envelopes")
+    collection = models.ForeignKey("Collection", models.PROTECT, related_name="envelopes")
+    actor = models.CharField(max_length=160)
+    received_at = models.DateTimeField(default=timezone.now)
+    objects_sent = models.PositiveIntegerField()
+    body = models.BinaryField()
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["received_at"]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 class Report(models.Model):
     """The private record of a submission made by people: what the form was told."""
 
@@ -166,6 +188,12 @@ class Collection(models.Model):
     group = models.ForeignKey(Group, models.PROTECT, null=True, blank=True)
     tlp = models.CharField(max_length=12, blank=True)
     owner = models.ForeignKey(Organisation, models.PROTECT, null=True, blank=True)
+    # Members who may post to this shelf directly, past the desk.
+    writers = models.ManyToManyField(Organisation, related_name="writable_shelves", blank=True)
+    # By the store's clock: the last change of what is on it, and its newest placement ever. Whoever
+    # remembers a page of it can tell from these, without looking further, that it still holds.
+    changed = models.BigIntegerField(default=0)
+    newest = models.BigIntegerField(default=0)
 
     class Meta:
         ordering: ClassVar = ["alias"]
@@ -191,17 +219,18 @@ class StixObject(models.Model):
     revoked = models.BooleanField(default=False)
     tlp = models.CharField(max_length=12)
     body = models.TextField()
+    # Observables may leave spec_version out; many clients then take them for STIX 2.0.
+    lacks_spec_version = models.BooleanField(default=False)
     submission = models.ForeignKey(
-        Submission, models.PROTECT, null=True, related_name="stix_objects"
+        Submission, models.PROTECT, null=True, related_name="stix_objects", db_constraint=False
     )
     release = models.ForeignKey(Release, models.PROTECT, null=True, related_name="stix_objects")
 
     class Meta:
-        constraints: ClassVar = [
-            # Read by put(): is this version here already, and is it the same?
-            models.UniqueConstraint(
-                fields=["stix_id", "version", "digest"], name="sharing_object_once"
-            ),
+        indexes: ClassVar = [
+            # Read by put() for every object that comes in: what is held of this id? That no version
+            # is held twice is put()'s to see to: an index over all three columns is too large.
+            models.Index(fields=["stix_id"], name="sharing_object_by_stix_id"),
         ]
 
     def __str__(self) -> str:
@@ -212,21 +241,33 @@ class Placement(models.Model):
     """One object version in one collection since ``date_added`` (microseconds, the store's clock).
 
     ``latest`` marks the newest version of its object in its collection, which is what TAXII serves
-    when no version is asked for (3.4.1).
+    when no version is asked for (3.4.1). ``version`` repeats the object's.
     """
 
-    collection = models.ForeignKey(Collection, models.PROTECT, related_name="placements")
-    object = models.ForeignKey(StixObject, models.PROTECT, related_name="placements")
+    # Sharing.store alone writes here, holding the pen; the database checking every row again would
+    # take as long as storing it.
+    collection = models.ForeignKey(
+        Collection,
+        models.PROTECT,
+        related_name="placements",
+        db_constraint=False,
+        db_index=False,
+    )
+    object = models.ForeignKey(
+        StixObject,
+        models.PROTECT,
+        related_name="placements",
+        db_constraint=False,
+        db_index=False,
+    )
     date_added = models.BigIntegerField(unique=True)
-    stix_id = models.CharField(max_length=300)
     version = models.BigIntegerField()
     latest = models.BooleanField(default=True)
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["collection", "stix_id", "version"], name="sharing_placement_once"
-            ),
+            # Read by put(): where an object is placed already.
+            models.UniqueConstraint(fields=["object", "collection"], name="sharing_placement_once"),
         ]
         indexes: ClassVar = [
             # Read by every poll: one collection's newest versions after a cursor.
@@ -240,13 +281,50 @@ class Placement(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.stix_id} in {self.collection_id}"
+        return f"{self.object_id} in {self.collection_id}"
+
+
+class Segment(models.Model):
+    """A run of newest placements of one collection, joined and compressed, ready to be served.
+
+    It holds all whose ``date_added`` is above ``lower`` and not above ``upper``. Derived and kept
+    by sharing.segments; ``stale`` ones are not served and are made anew.
+    """
+
+    collection = models.ForeignKey(Collection, models.CASCADE, related_name="segments")
+    lower = models.BigIntegerField()
+    upper = models.BigIntegerField()
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+    count = models.PositiveIntegerField()
+    body = models.BinaryField()
+    marks = models.BinaryField()
+    stale = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            # Read by every page: the segment that a cursor falls into.
+            models.UniqueConstraint(fields=["collection", "upper"], name="sharing_segment_place"),
+        ]
+        indexes: ClassVar = [
+            # Read by the sealer: what is to be made anew.
+            models.Index(
+                fields=["collection"],
+                name="sharing_segment_stale",
+                condition=models.Q(stale=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} in {self.collection_id} up to {self.upper}"
 
 
 class ListedValue(models.Model):
     """One plain value of one indicator version, derived from its pattern, for the lists."""
 
-    object = models.ForeignKey(StixObject, models.CASCADE, related_name="listed_values")
+    object = models.ForeignKey(
+        StixObject, models.CASCADE, related_name="listed_values", db_constraint=False
+    )
     kind = models.CharField(max_length=10)
     value = models.CharField(max_length=2048)
     valid_from = models.DateTimeField()

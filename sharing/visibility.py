@@ -38,11 +38,14 @@ def collections_for(organisation: Organisation) -> QuerySet[Collection]:
     )
 
 
-def inboxes_for(organisation: Organisation) -> QuerySet[Collection]:
-    """The collections this organisation may write: its own inbox."""
+def writable_for(organisation: Organisation) -> QuerySet[Collection]:
+    """The collections this organisation may write: its own inbox, and shelves opened to it."""
     if not organisation.is_active:
         return Collection.objects.none()
-    return Collection.objects.filter(kind=Collection.Kind.INBOX, owner=organisation)
+    inbox = Q(kind=Collection.Kind.INBOX, owner=organisation)
+    shelves = Collection.writers.through.objects.filter(organisation=organisation)
+    opened = Q(kind=Collection.Kind.SHELF, pk__in=shelves.values("collection"))
+    return Collection.objects.filter(inbox | opened)
 
 
 def organisations_for(group: Group, tlp: Tlp) -> QuerySet[Organisation]:

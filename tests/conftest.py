@@ -12,8 +12,10 @@ import hypothesis
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.test.utils import setup_databases, teardown_databases
 from django.utils import timezone
 
+import sharing.tasks
 from alerts import tasks
 from alerts.models import Alert
 from crc.members.models import ApiKey, Organisation, User
@@ -85,6 +87,24 @@ def form(**answers: str) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None,
+    django_db_modify_db_settings: None,  # a database for each worker
+    django_db_blocker: Any,
+    django_db_keepdb: bool,
+    django_db_createdb: bool,
+) -> Iterator[None]:
+    """pytest-django's, which makes no database when only tests with servers of their own run."""
+    keep = django_db_keepdb and not django_db_createdb
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, keepdb=keep)
+    yield
+    if not django_db_keepdb:
+        with django_db_blocker.unblock():
+            teardown_databases(made, verbosity=0)
+
+
 @pytest.fixture
 def port(db: None, monkeypatch: pytest.MonkeyPatch) -> Port:
     """A bootstrapped hub with its cast; the doorbell only notes who rang."""
@@ -131,6 +151,7 @@ def cast(monkeypatch: pytest.MonkeyPatch) -> Port:
         return True
 
     monkeypatch.setattr(tasks, "ring", ring)
+    monkeypatch.setattr(sharing.tasks, "ring", ring)
     return port
 
 

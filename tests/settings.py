@@ -18,3 +18,6 @@ LOGGING_CONFIG = None
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     # A file, as in a real hub: SQLite's shared memory locks whole tables against other threads.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # noqa: F405
+
+# Servers in threads keep a connection each; a test database with connections cannot be dropped.
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from crc.members.roles import DESK_ROLES, PortRole, Scope, UserRole
+from crc.members.roles import DESK_ROLES, Markings, PortRole, Scope, UserRole
 
 
 def new_identity_id() -> str:
@@ -134,6 +134,7 @@ class ApiKey(models.Model):
     lookup = models.CharField(max_length=16, unique=True)
     digest = models.CharField(max_length=64)
     scopes = models.JSONField(default=list)
+    markings = models.CharField(max_length=8, choices=Markings, default=Markings.TLP2)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -152,6 +153,7 @@ class ApiKey(models.Model):
         scopes: list[str],
         *,
         label: str = "",
+        markings: str = Markings.TLP2,
         expires_at: datetime | None = None,
     ) -> tuple["ApiKey", str]:
         """A new saved key and its secret text ``crc_<lookup>_<secret>``, told this once."""
@@ -168,6 +170,7 @@ class ApiKey(models.Model):
             lookup=lookup,
             digest=_digest(token),
             scopes=sorted(set(scopes)),
+            markings=markings,
             expires_at=expires_at,
         )
         return key, token
@@ -176,7 +179,7 @@ class ApiKey(models.Model):
     def authenticate(cls, token: str) -> "ApiKey | None":
         """The live key that this text is, or None: wrong, expired, revoked, left."""
         parts = token.split("_", 2)
-        if len(parts) != 3 or parts[0] != cls.PREFIX or not token.isascii():
+        if len(parts) != 3 or parts[0] != cls.PREFIX or not _is_plain(token):
             return None
         key = cls.objects.select_related("organisation").filter(lookup=parts[1]).first()
         # Compare even when the look-up missed, so that time does not tell the two apart.
@@ -203,6 +206,11 @@ class ApiKey(models.Model):
         if self.last_used_at is None or now - self.last_used_at > timedelta(minutes=1):
             ApiKey.objects.filter(pk=self.pk).update(last_used_at=now)
             self.last_used_at = now
+
+
+def _is_plain(token: str) -> bool:
+    """Whether the text can be asked of a database: PostgreSQL takes no NUL."""
+    return token.isascii() and token.isprintable()
 
 
 def _digest(token: str) -> str:

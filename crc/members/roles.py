@@ -30,10 +30,17 @@ class UserRole(models.TextChoices):
 DESK_ROLES: Final = frozenset({UserRole.ANALYST, UserRole.DESK_ADMIN})
 
 
+class Markings(models.TextChoices):
+    """The markings a tool understands: TLP 2.0, or also its twins of TLP 1.0 on each object."""
+
+    TLP2 = "tlp2", "TLP 2.0"
+    TLP1_2 = "tlp1+2", "TLP 2.0 with TLP 1.0 beside it"
+
+
 class Scope(models.TextChoices):
     """What an API key may do."""
 
     TAXII_READ = "taxii:read", "Read TAXII collections"
-    TAXII_WRITE = "taxii:write", "Post to the member's TAXII inbox"
+    TAXII_WRITE = "taxii:write", "Post to the TAXII collections the member may write"
     LISTS_READ = "lists:read", "Read the plain lists"
     SIGHTINGS_WRITE = "sightings:write", "Post sightings"

@@ -22,7 +22,7 @@ class Tlp(StrEnum):
     @property
     def rank(self) -> int:
         """0 for CLEAR to 4 for RED; larger is stricter."""
-        return _ORDER.index(self)
+        return _RANK[self]
 
     @property
     def label(self) -> str:
@@ -35,6 +35,7 @@ class Tlp(StrEnum):
 
 
 _ORDER: Final = list(Tlp)
+_RANK: Final = {tlp: rank for rank, tlp in enumerate(Tlp)}
 
 EXTENSION_ID: Final = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
 _CREATED: Final = "2022-10-01T00:00:00.000Z"
@@ -55,6 +56,12 @@ _FOREIGN_IDS: Final[dict[str, Tlp]] = {
     "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed": Tlp.RED,
     "marking-definition--826578e1-40ad-459f-bc73-ede076f81f37": Tlp.AMBER_STRICT,
 }
+_TLP1_BY_TLP2: Final = {
+    MARKING_IDS[Tlp.CLEAR]: "marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9",
+    MARKING_IDS[Tlp.GREEN]: "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da",
+    MARKING_IDS[Tlp.AMBER]: "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82",
+}
+_TLP1_IDS: Final = frozenset(_TLP1_BY_TLP2.values())
 _LEVEL_BY_ID: Final = {marking: tlp for tlp, marking in MARKING_IDS.items()} | _FOREIGN_IDS
 
 
@@ -87,8 +94,36 @@ def strictest(marking_refs: list[str], *, default: Tlp) -> Tlp:
     """
     if not marking_refs:
         return default
+    if len(marking_refs) == 1 and marking_refs[0] in _LEVEL_BY_ID:
+        return _LEVEL_BY_ID[marking_refs[0]]
     try:
         levels = [_LEVEL_BY_ID[ref] for ref in marking_refs]
     except KeyError as unknown:
         raise UnknownMarking(f"unknown marking {unknown.args[0]}") from None
     return max(levels, key=lambda tlp: tlp.rank)
+
+
+def with_tlp1(obj: Json) -> Json:
+    """The object with the TLP 1.0 twin behind each TLP 2.0 marking that has one.
+
+    For tools that read TLP 1 alone. AMBER+STRICT has no twin: such objects are for nobody who would
+    take them for AMBER, so the caller leaves them out.
+    """
+    twinned = dict(obj)
+    if "object_marking_refs" in obj:
+        twinned["object_marking_refs"] = _twinned(obj["object_marking_refs"])
+    if "granular_markings" in obj:
+        twinned["granular_markings"] = [
+            {**part, "marking_ref": ref} if "marking_ref" in part else part
+            for part in obj["granular_markings"]
+            for ref in _twinned([part.get("marking_ref", "")])
+        ]
+    return twinned
+
+
+def _twinned(refs: list[str]) -> list[str]:
+    """One TLP 1.0 marking at most: the twin of the strictest."""
+    twins = [twin for ref, twin in _TLP1_BY_TLP2.items() if ref in refs]
+    if not twins or not _TLP1_IDS.isdisjoint(refs):
+        return refs
+    return [*refs, twins[-1]]

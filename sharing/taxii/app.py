@@ -5,44 +5,63 @@ tests/taxii: header negotiation and bodies before its views run, its login, its 
 JSON. Its Flask object is a module global, so this module configures it once, at import.
 """
 
-import base64
 import logging
 from collections.abc import Iterable
-from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import flask
 import medallion
 import orjson
-from django.db import OperationalError, close_old_connections
+from django.conf import settings
+from django.db import OperationalError, close_old_connections, connection
 from flask.json.provider import JSONProvider
 from medallion import auth
 from medallion.exceptions import ProcessingError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response
 
 from crc.members.models import ApiKey
 from crc.members.roles import Scope
+from sharing.segments import pack
 from sharing.stix import reading
-from sharing.taxii.backend import API_ROOT, MAX_CONTENT_LENGTH, TAXII, HubBackend
+from sharing.taxii import access
+from sharing.taxii.backend import API_ROOT, NOT_FOUND, HubBackend
+from sharing.taxii.negotiation import (
+    MAX_CONTENT_LENGTH,
+    TAXII,
+    WORTH_COMPRESSING,
+    TooLarge,
+    prepare,
+    takes_gzip,
+)
+from sharing.taxii.pages import Ready
 from sharing.taxii.paging import MAX_LIMIT, BadQuery
 
 log = logging.getLogger(__name__)
 
 PATHS: Final = ("/taxii2/", f"/{API_ROOT}/")
 REALM: Final = "hub"
+RETRY_SECONDS: Final = 5
 
 
 class FastJson(JSONProvider):
     """orjson, so that stored bodies go out as they are; reading refuses what we never store."""
 
-    def dumps(self, obj: Any, **kwargs: Any) -> str:
-        """Compact JSON."""
-        return orjson.dumps(obj).decode()
+    def dumps(self, obj: Any, **kwargs: Any) -> Any:
+        """Compact JSON, as bytes: what goes out needs no other form."""
+        return obj.body if isinstance(obj, Ready) else orjson.dumps(obj)
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Parsed JSON; raises ValueError with a reason."""
         return reading.parse(s.encode() if isinstance(s, str) else s)
+
+
+class Request(flask.Request):
+    """medallion's views read bodies through this."""
+
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
+        """Say what is wrong with the JSON; Flask keeps it to itself."""
+        raise BadRequest(str(e))
 
 
 def error(status: int, title: str, description: str) -> Response:
@@ -59,11 +78,13 @@ def _configured() -> flask.Flask:
     medallion.register_blueprints(app)
     app.medallion_backend = HubBackend()  # type: ignore[attr-defined]
     app.json = FastJson(app)
+    app.request_class = Request
+    app.url_map.merge_slashes = False  # it would redirect
     app.register_error_handler(500, _crashed)
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(ProcessingError, _processing)
     app.register_error_handler(BadQuery, lambda bad: error(400, "Bad query", str(bad)))
-    app.register_error_handler(OperationalError, _crashed)
+    app.register_error_handler(OperationalError, _overloaded)
     return app
 
 
@@ -72,10 +93,25 @@ def _crashed(problem: Exception) -> Response:
     return error(500, "Server error", "The hub failed to answer. Nothing was stored; try again.")
 
 
+def _overloaded(problem: OperationalError) -> Response:
+    """The database is away, or a query took longer than it may (App. B)."""
+    log.warning("TAXII request given up: %s", type(problem.__cause__ or problem).__name__)
+    answer = error(
+        503,
+        "Try again",
+        "The hub could not answer in time. Ask for less: a later added_after, a smaller limit.",
+    )
+    answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    return answer
+
+
 def _refused(problem: HTTPException) -> Response:
-    if problem.response is not None or problem.code is None or problem.code < 400:
-        return problem.get_response()  # a redirect to the path with its slash
-    return error(problem.code, problem.name, problem.description or problem.name)
+    code = problem.code or 500
+    said = NOT_FOUND if code == 404 else problem.description
+    answer = error(code, problem.name, said or problem.name)
+    if isinstance(problem, MethodNotAllowed) and problem.valid_methods:
+        answer.headers["Allow"] = ", ".join(sorted(problem.valid_methods))
+    return answer
 
 
 def _processing(problem: ProcessingError) -> Response:
@@ -87,7 +123,9 @@ def _processing(problem: ProcessingError) -> Response:
         415: "Unsupported media type",
         422: "Cannot be processed",
     }
-    return error(problem.status, titles.get(problem.status, "Bad request"), problem.message)
+    # Whether something is missing or hidden must not show in the words (App. B).
+    said = NOT_FOUND if problem.status == 404 else problem.message
+    return error(problem.status, titles.get(problem.status, "Bad request"), said)
 
 
 @auth.verify_password  # type: ignore[untyped-decorator]
@@ -97,7 +135,7 @@ def caller(username: str, password: str) -> ApiKey | None:
     Flask-HTTPAuth calls this with empty strings when no credentials came, and takes only None or
     False for a refusal.
     """
-    key = ApiKey.authenticate(password) if password else None
+    key = access.sign_in(password) if password else None
     if key and not (key.allows(Scope.TAXII_READ) or key.allows(Scope.TAXII_WRITE)):
         flask.abort(403, "This key has no TAXII scope. Issue one with taxii:read or taxii:write.")
     return key
@@ -106,76 +144,58 @@ def caller(username: str, password: str) -> ApiKey | None:
 @auth.error_handler  # type: ignore[untyped-decorator]
 def unauthorized(status: int) -> Response:
     """401 with a TAXII body; 3.6.1 wants the challenge too."""
-    answer = error(
-        401,
-        "Unauthorized",
-        "Send an API key: as the password of HTTP Basic with any user name, or as a Bearer token.",
-    )
-    answer.headers["WWW-Authenticate"] = f'Basic realm="{REALM}", Bearer realm="{REALM}"'
+    schemes = ["Basic", "Bearer"] if settings.TAXII_BASIC else ["Bearer"]
+    way = "as the password of HTTP Basic with any user name, or " if settings.TAXII_BASIC else ""
+    answer = error(401, "Unauthorized", f"Send an API key: {way}as a Bearer token.")
+    answer.headers["WWW-Authenticate"] = ", ".join(f'{name} realm="{REALM}"' for name in schemes)
     return answer
-
-
-def _one_scheme(environ: dict[str, Any]) -> None:
-    """Turn ``Bearer KEY`` and ``Token KEY`` into Basic, the one scheme medallion knows."""
-    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() in {"bearer", "token"}:
-        basic = base64.b64encode(f"key:{token.strip()}".encode("latin-1")).decode()
-        environ["HTTP_AUTHORIZATION"] = f"Basic {basic}"
-
-
-def _accepts(header: str) -> bool:
-    """Whether the client takes TAXII 2.1. No version, or a wildcard, means the newest (1.6.8)."""
-    for part in header.lower().split(",") if header.strip() else ["*/*"]:
-        media, *parameters = [word.strip() for word in part.split(";")]
-        said = dict(word.partition("=")[::2] for word in parameters)
-        if said.get("q", "1").rstrip("0") in {"0.", "", "0"} and "q" in said:
-            continue
-        if media in {"*/*", "application/*"}:
-            return True
-        version = said.get("version", "2.1").strip('"')
-        if media == "application/taxii+json" and version == "2.1":
-            return True
-    return False
-
-
-def _body(environ: dict[str, Any]) -> Response | None:
-    """Read a chunked body to its end, so that medallion finds a length; refuse what is too long."""
-    length = environ.get("CONTENT_LENGTH") or ""
-    if length.isdecimal():
-        too_long = int(length) > MAX_CONTENT_LENGTH
-    else:
-        taken = environ["wsgi.input"].read(MAX_CONTENT_LENGTH + 1)
-        environ["wsgi.input"] = BytesIO(taken)
-        environ["CONTENT_LENGTH"] = str(len(taken))
-        too_long = len(taken) > MAX_CONTENT_LENGTH
-    if too_long:
-        return error(413, "Too large", f"Send at most {MAX_CONTENT_LENGTH} bytes at a time.")
-    return None
-
-
-def _prepared(environ: dict[str, Any]) -> Response | None:
-    """What has to be settled before medallion's views look; an answer when it ends here."""
-    _one_scheme(environ)
-    if _accepts(environ.get("HTTP_ACCEPT", "")):
-        environ["HTTP_ACCEPT"] = TAXII
-    if environ["REQUEST_METHOD"] == "POST":
-        sent = environ.get("CONTENT_TYPE", "").lower().replace(" ", "").replace('"', "")
-        if sent in {"application/taxii+json", TAXII, f"{TAXII};charset=utf-8"}:
-            environ["CONTENT_TYPE"] = TAXII
-        return _body(environ)
-    return None
 
 
 _flask = _configured()
 
 
+@_flask.after_request
+def finished(answer: flask.Response) -> flask.Response:
+    """TAXII's media type on everything (3.1, OPTIONS too), compressed where that is worth it."""
+    answer.headers["Content-Type"] = TAXII
+    length = answer.content_length or 0
+    ready = "Content-Encoding" in answer.headers
+    if not ready and length >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
+        answer.set_data(pack(answer.get_data()))
+        answer.headers["Content-Encoding"] = "gzip"
+        answer.headers["Vary"] = "Accept-Encoding"
+    return answer
+
+
+def serves(path: str, accept: str) -> bool:
+    """Whether a request is for TAXII: by its address, or because it asks for TAXII.
+
+    The latter so that an API root that does not exist answers in TAXII as well (4.2).
+    """
+    return f"{path}/".startswith(PATHS) or "application/taxii+json" in accept.lower()
+
+
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """The WSGI application for PATHS, which must arrive with their prefix."""
+    """The WSGI application for what it ``serves``, which must arrive with its prefix."""
     # Django closes stale connections on its own request signals; Flask sends none.
     close_old_connections()
+    # sharing.freshness asks the first question, and notices.
+    connection.health_check_done = True  # type: ignore[attr-defined]
     try:
-        ended = _prepared(environ)
-        answer = ended or Response.from_app(_flask, environ)
-        return answer(environ, start_response)
+        return _answered(environ, start_response)
     finally:
         close_old_connections()
+
+
+def _answered(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    is_head = environ["REQUEST_METHOD"] == "HEAD"
+    try:
+        prepare(environ)
+    except TooLarge:
+        refusal = error(413, "Too large", f"Send at most {MAX_CONTENT_LENGTH} bytes at a time.")
+        return refusal(environ, start_response)
+    if is_head:
+        answer = Response.from_app(_flask, environ)
+        environ["REQUEST_METHOD"] = "HEAD"  # it was asked as GET, and gets no body
+        return answer(environ, start_response)
+    return _flask(environ, start_response)

@@ -1,7 +1,8 @@
 """medallion's storage port, over our store. What a caller may see comes from visibility alone.
 
-Methods keep medallion 3.0.0's signatures: they take the raw query and return plain dictionaries,
-with headers where the clause asks for them. Clause numbers are those of TAXII 2.1.
+Methods keep medallion 3.0.0's signatures and return plain dictionaries, with headers where the
+clause asks for them; the query itself is read from the request, whose repeated parameters medallion
+drops. Clause numbers are those of TAXII 2.1.
 """
 
 import uuid
@@ -12,43 +13,45 @@ from typing import Any, Final
 import flask
 import orjson
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from medallion import auth
+from django.db.models import Q, QuerySet
 from medallion.backends.base import Backend
 from medallion.exceptions import ProcessingError
 
+from crc import timelimit
 from crc.members.models import ApiKey
-from crc.members.roles import Scope
-from sharing import visibility
-from sharing.intake import accept, shelves_for
-from sharing.models import Collection, Door, Placement, Submission
-from sharing.store import Outcome
-from sharing.taxii.paging import micros, moment, page, sealed
+from crc.members.roles import Markings
+from sharing import envelopes, intake, tasks
+from sharing.models import Collection, Door, Envelope, Placement, Submission
+from sharing.segments import told
+from sharing.taxii import access, pages, query, status
+from sharing.taxii.negotiation import (
+    MAX_CONTENT_LENGTH,
+    TAXII,
+    WORTH_COMPRESSING,
+    takes_gzip,
+)
+from sharing.taxii.pages import Ready
+from sharing.taxii.paging import Matches, Page, cut, moment, page
+from sharing.taxii.serving import served
 
 API_ROOT: Final = "crc"
 MEDIA_TYPE: Final = "application/stix+json;version=2.1"
-TAXII: Final = "application/taxii+json;version=2.1"
-MAX_CONTENT_LENGTH: Final = 10 * 1024 * 1024
-MAX_OBJECTS: Final = 10_000
+NOT_FOUND: Final = "There is no such thing here"
 
 Answer = dict[str, Any]
 Headers = dict[str, str]
 Query = dict[str, str]
-
-
-def _key() -> ApiKey:
-    """The caller (checked by medallion's login_required before any of this runs)."""
-    key = auth.current_user()
-    assert isinstance(key, ApiKey)  # noqa: S101 - None here would be an open door
-    return key
+Allowed = tuple[str, ...]
+# One row of a page as JSON; the first column of every row is its date_added.
+Show = Callable[..., Any]
 
 
 class HubBackend(Backend):  # type: ignore[misc]
     """What medallion's views ask, answered from the database."""
 
     def server_discovery(self) -> Answer:
-        """4.1. Relative roots are allowed, absolute ones survive clients that join them wrongly."""
-        root = f"{settings.BASE_URL}/{API_ROOT}/"
+        """4.1. Absolute roots survive clients that join them wrongly, but must be https (4.1.1)."""
+        root = f"{settings.BASE_URL if settings.SECURE else ''}/{API_ROOT}/"
         return {
             "title": settings.HUB_NAME,
             "description": "Early warnings between the tenants of a port",
@@ -69,74 +72,47 @@ class HubBackend(Backend):  # type: ignore[misc]
 
     def get_collections(self, api_root: str) -> Answer:
         """5.1: those the caller may read or write; an empty answer when there are none."""
-        listed = [self._describe(collection) for collection in _known().values()]
+        listed = [_described(found) for found in access.known()]
         return {"collections": listed} if listed else {}
 
     def get_collection(self, api_root: str, collection_id: str) -> Answer | None:
         """5.2; None, which becomes 404, for what does not exist or is not the caller's to know."""
-        collection = _known().get(collection_id)
-        return self._describe(collection) if collection else None
-
-    def _describe(self, collection: Collection) -> Answer:
-        inbox = collection.kind == Collection.Kind.INBOX
-        return {
-            "id": str(collection.id),
-            "title": collection.title,
-            "description": collection.description,
-            "alias": collection.alias,
-            "can_read": not inbox,
-            "can_write": inbox,
-            "media_types": [MEDIA_TYPE],
-        }
+        found = access.find(collection_id)
+        return _described(found) if found else None
 
     def get_objects(
-        self,
-        api_root: str,
-        collection_id: str,
-        filter_args: Query,
-        allowed_filters: tuple[str, ...],
-        limit: int,
-    ) -> tuple[Answer, Headers]:
+        self, api_root: str, collection_id: str, args: Query, allowed: Allowed, limit: int
+    ) -> tuple[Ready | Answer, Headers]:
         """5.4."""
-        rows = _filtered(collection_id, filter_args, allowed_filters)
-        return _envelope(rows, filter_args, collection_id)
+        asked = _Asked("objects", collection_id, allowed)
+        return _whole(asked) if asked.is_plain else _objects(asked)
 
     def get_object(
         self,
         api_root: str,
         collection_id: str,
         object_id: str,
-        filter_args: Query,
-        allowed_filters: tuple[str, ...],
+        args: Query,
+        allowed: Allowed,
         limit: int,
     ) -> tuple[Answer, Headers]:
         """5.6; 404 when no version of the object is in this collection."""
-        _must_hold(collection_id, object_id)
-        rows = _filtered(collection_id, filter_args, allowed_filters).filter(stix_id=object_id)
-        return _envelope(rows, filter_args, f"{collection_id}/{object_id}")
+        return _objects(_Asked("objects", collection_id, allowed, object_id))
 
     def get_object_manifest(
-        self,
-        api_root: str,
-        collection_id: str,
-        filter_args: Query,
-        allowed_filters: tuple[str, ...],
-        limit: int,
+        self, api_root: str, collection_id: str, args: Query, allowed: Allowed, limit: int
     ) -> tuple[Answer, Headers]:
         """5.3."""
-        rows = _filtered(collection_id, filter_args, allowed_filters)
         return _paged(
-            rows,
-            ("date_added", "stix_id", "object__version_text"),
-            filter_args,
-            collection_id,
-            name="objects",
+            _Asked("manifest", collection_id, allowed),
+            ("date_added", "object__stix_id", "object__version_text"),
             show=lambda added, stix_id, version: {
                 "id": stix_id,
                 "date_added": moment(added),
-                "version": version or moment(added),
+                "version": version or status.NO_VERSION,
                 "media_type": MEDIA_TYPE,
             },
+            name="objects",
         )
 
     def get_object_versions(
@@ -144,38 +120,42 @@ class HubBackend(Backend):  # type: ignore[misc]
         api_root: str,
         collection_id: str,
         object_id: str,
-        filter_args: Query,
-        allowed_filters: tuple[str, ...],
+        args: Query,
+        allowed: Allowed,
         limit: int,
     ) -> tuple[Answer, Headers]:
         """5.8."""
-        _must_hold(collection_id, object_id)
-        every = {**filter_args, "match[version]": "all"}
-        rows = _filtered(collection_id, every, (*allowed_filters, "version"))
         return _paged(
-            rows.filter(stix_id=object_id),
+            _Asked("versions", collection_id, allowed, object_id, every_version=True),
             ("date_added", "object__version_text"),
-            filter_args,
-            f"{collection_id}/{object_id}/versions",
+            show=lambda added, version: version or status.NO_VERSION,
             name="versions",
-            show=lambda added, version: version or moment(added),
         )
 
     def add_objects(
         self, api_root: str, collection_id: str, objs: Any, request_time: datetime
     ) -> Answer:
-        """5.5: checked one by one; the status says what became of each."""
-        if not isinstance(objs, dict) or not isinstance(objs.get("objects"), list):
-            raise ProcessingError('Send an envelope: {"objects": [ ... ]}', 422)
-        objects = objs["objects"]
-        if not objects or len(objects) > MAX_OBJECTS:
-            raise ProcessingError(f"Send between 1 and {MAX_OBJECTS} objects", 422)
-        key = _key()
-        submission = Submission(source=key.organisation, door=Door.TAXII)
-        receipt = accept(
-            objects, submission=submission, actor=key, into=shelves_for(key.organisation)
+        """5.5: checked one by one; the status says what became of each, or will."""
+        try:
+            objects = envelopes.unpack(objs)
+        except envelopes.NotAnEnvelope as wrong:
+            raise ProcessingError(str(wrong), 422) from None
+        body = flask.request.get_data()
+        key, collection = access.caller(), access.collection(collection_id)
+        if envelopes.must_wait(objects, len(body)):
+            left = envelopes.leave(body, objects=len(objects), collection=collection, key=key)
+            tasks.ring_for(left)
+            return status.pending(left)
+        goes_to = intake.destination(collection, key.organisation)
+        receipt = intake.accept(
+            objects,
+            submission=Submission(source=key.organisation, door=Door.TAXII),
+            actor=key,
+            into=goes_to.into,
+            default_tlp=goes_to.default_tlp,
+            at_most=goes_to.at_most,
         )
-        return _status(receipt.submission)
+        return status.complete(receipt.submission)
 
     def get_status(self, api_root: str, status_id: str) -> Answer | None:
         """4.3; None, which becomes 404, for anybody else's."""
@@ -183,148 +163,156 @@ class HubBackend(Backend):  # type: ignore[misc]
             wanted = uuid.UUID(status_id)
         except ValueError:
             return None
-        own = Submission.objects.filter(source=_key().organisation, door=Door.TAXII)
-        submission = own.filter(pk=wanted).first()
-        return _status(submission) if submission else None
+        own = {"pk": wanted, "source": access.caller().organisation}
+        # In this order: an envelope that is gone by now has become a submission.
+        envelope = Envelope.objects.filter(**own).defer("body").first()
+        if envelope:
+            return status.pending(envelope)
+        submission = Submission.objects.filter(**own, door=Door.TAXII).first()
+        return status.complete(submission) if submission else None
 
     def delete_object(
-        self,
-        api_root: str,
-        collection_id: str,
-        obj_id: str,
-        filter_args: Query,
-        allowed_filters: tuple[str, ...],
+        self, api_root: str, collection_id: str, obj_id: str, args: Query, allowed: Allowed
     ) -> None:
-        """5.7: no key may both read and write one collection, so medallion's own check refuses
-        before this is reached."""
-        raise ProcessingError("Objects are withdrawn by their creator, not deleted", 403)
+        """5.7: every version, or those that match. medallion has checked can_read and can_write."""
+        key, collection = access.caller(), access.collection(collection_id)
+        wanted = query.matches(query.single(flask.request.args), allowed)
+        which = query.chosen_versions(wanted.get("version", ("all",)))
+        if "spec_version" in wanted:
+            which &= Q(object__spec_version__in=wanted["spec_version"])
+        chosen = query.in_collection(collection, key=key).filter(which, object__stix_id=obj_id)
+        try:
+            taken = intake.take_back(chosen, collection, obj_id, actor=key)
+        except intake.NotYours as reason:
+            raise ProcessingError(str(reason), 403) from None
+        if not taken:
+            raise ProcessingError(NOT_FOUND, 404)
 
 
-def _known() -> dict[str, Collection]:
-    """The caller's collections by id, asked of the database once a request."""
-    if "collections" not in flask.g:
-        key = _key()
-        known: list[Collection] = []
-        if key.allows(Scope.TAXII_READ):
-            known += visibility.collections_for(key.organisation)
-        if key.allows(Scope.TAXII_WRITE):
-            known += visibility.inboxes_for(key.organisation)
-        flask.g.collections = {str(collection.id): collection for collection in known}
-    found: dict[str, Collection] = flask.g.collections
-    return found
-
-
-def _must_hold(collection_id: str, object_id: str) -> None:
-    if not Placement.objects.filter(
-        collection__id=uuid.UUID(collection_id), stix_id=object_id
-    ).exists():
-        raise ProcessingError("There is no such object in this collection", 404)
-
-
-def _filtered(collection_id: str, query: Query, allowed: tuple[str, ...]) -> QuerySet[Placement]:
-    """The placements that match (3.4). Values separated by commas are alternatives."""
-    rows = Placement.objects.filter(collection__id=uuid.UUID(collection_id))
-    wanted = {
-        name.removeprefix("match[").removesuffix("]"): value.split(",")
-        for name, value in query.items()
-        if name.startswith("match[") and name.endswith("]")
+def _described(found: access.Access) -> Answer:
+    collection = found.collection
+    described = {
+        "id": str(collection.id),
+        "title": collection.title,
+        "description": collection.description,
+        "alias": collection.alias,
+        "can_read": found.can_read,
+        "can_write": found.can_write,
+        "media_types": [MEDIA_TYPE],
     }
-    unknown = sorted(set(wanted) - set(allowed))
-    if unknown:
-        raise ProcessingError(f"match[{unknown[0]}] cannot be used here", 400)
-    if "id" in wanted:
-        rows = rows.filter(stix_id__in=wanted["id"])
-    if "type" in wanted:
-        rows = rows.filter(object__type__in=wanted["type"])
-    if "spec_version" in wanted:
-        rows = rows.filter(object__spec_version__in=wanted["spec_version"])
-    return rows.filter(_versions(wanted.get("version", ["last"])))
+    return {name: value for name, value in described.items() if value != ""}
 
 
-def _versions(wanted: list[str]) -> Q:
-    """match[version]: ``last``, ``first``, ``all`` or exact versions (3.4.1)."""
-    if "all" in wanted:
-        return Q()
-    chosen = Q(pk__in=[])
-    for word in wanted:
-        if word == "last":
-            chosen |= Q(latest=True)
-        elif word == "first":
-            earlier = Placement.objects.filter(
-                collection=OuterRef("collection"),
-                stix_id=OuterRef("stix_id"),
-                version__lt=OuterRef("version"),
-            )
-            chosen |= Q(~Exists(earlier))
-        else:
-            chosen |= Q(version=micros(word, name="match[version]"))
-    return chosen
+class _Asked:
+    """One read of a collection: which rows, and which page of them. Raises BadQuery and 404."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        collection_id: str,
+        allowed: Allowed,
+        stix_id: str = "",
+        *,
+        every_version: bool = False,
+    ) -> None:
+        self.key: ApiKey = access.caller()
+        self.collection: Collection = access.collection(collection_id)
+        self.stix_id = stix_id
+        self._every_version = every_version
+        self.bound_to = f"{self.key.organisation_id}/{self.collection.pk}/{endpoint}/{self.stix_id}"
+        asked = query.single(flask.request.args)
+        matches = query.matches(asked, allowed)
+        self.page: Page = page(asked, matches, bound_to=self.bound_to)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether everything newest is asked for, in the form in which it is kept."""
+        return not self.page.matches and self.key.markings == Markings.TLP2
+
+    def rows(self) -> QuerySet[Placement]:
+        """What matches and comes after the cursor, oldest first (3.3)."""
+        matches: Matches = self.page.matches
+        if self._every_version:
+            matches = {**matches, "version": ("all",)}
+        found = query.rows(self.collection, matches, key=self.key, stix_id=self.stix_id)
+        return found.filter(date_added__gt=self.page.after).order_by("date_added")
+
+    def must_hold_the_object(self) -> None:
+        """5.6: nothing left after filters is an empty answer; no such object is 404."""
+        here = query.in_collection(self.collection, key=self.key)
+        if self.stix_id and not here.filter(object__stix_id=self.stix_id).exists():
+            raise ProcessingError(NOT_FOUND, 404)
 
 
-def _envelope(rows: QuerySet[Placement], query: Query, bound_to: str) -> tuple[Answer, Headers]:
-    return _paged(
-        rows,
-        ("date_added", "object__body"),
-        query,
-        bound_to,
-        name="objects",
-        show=lambda added, body: orjson.Fragment(body),
+def _whole(asked: _Asked) -> tuple[Ready | Answer, Headers]:
+    """5.4 without filters, which is what tools ask for all day."""
+
+    def rows(after: int, limit: int) -> list[tuple[int, bytes]]:
+        found = query.rows(asked.collection, {}, key=asked.key).filter(date_added__gt=after)
+        columns = found.order_by("date_added").values_list(
+            "date_added", "object__lacks_spec_version", "object__body"
+        )
+        with timelimit.within(settings.TAXII_QUERY_SECONDS):
+            return [
+                (added, told(body.encode(), lacks_spec_version=lacks))
+                for added, lacks, body in columns[:limit]
+            ]
+
+    ready = pages.whole(
+        asked.collection, asked.page, access.state(), rows=rows, bound_to=asked.bound_to
     )
+    if not ready.body:
+        return {}, _nothing_new(asked.page)
+    headers = _dates(ready.first, ready.last)
+    if len(ready.body) >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Ready(ready.packed, ready.first, ready.last), headers
+    return ready, headers
 
 
-def _paged(
-    rows: QuerySet[Placement],
-    columns: tuple[str, ...],
-    query: Query,
-    bound_to: str,
-    *,
-    name: str,
-    show: Callable[..., Any],
-) -> tuple[Answer, Headers]:
-    """One page (3.5): ``more`` and ``next`` together or not at all, dates only with content.
+def _objects(asked: _Asked) -> tuple[Answer, Headers]:
+    def bytes_of(added: int, lacks_spec_version: bool, body: str) -> bytes:
+        return served(body.encode(), lacks_spec_version=lacks_spec_version, key=asked.key)
 
-    5.3.1 lists no ``next`` for manifests; clients that are told ``more`` without it loop for ever.
-    """
-    bound = f"{_key().organisation_id}/{bound_to}"
-    wanted = page(query, bound_to=bound)
-    found = list(
-        rows.filter(date_added__gt=wanted.after)
-        .order_by("date_added")
-        .values_list(*columns)[: wanted.limit + 1]
-    )
-    shown = found[: wanted.limit]
-    if not shown:
-        return {}, {}
-    first, last = shown[0][0], shown[-1][0]
-    answer: Answer = {}
-    if len(found) > wanted.limit:
-        answer = {"more": True, "next": sealed(last, bound_to=bound)}
-    answer[name] = [show(*row) for row in shown]
-    headers = {"X-TAXII-Date-Added-First": moment(first), "X-TAXII-Date-Added-Last": moment(last)}
+    columns = ("date_added", "object__lacks_spec_version", "object__body")
+    answer, headers = _paged(asked, columns, show=bytes_of, name="objects", weigh=len)
+    if answer:
+        answer["objects"] = [orjson.Fragment(body) for body in answer["objects"]]
     return answer, headers
 
 
-def _status(submission: Submission) -> Answer:
-    """A TAXII status resource (4.3.1) out of a receipt."""
-    details: dict[str, list[Answer]] = {"successes": [], "failures": []}
-    for stix_id, version, outcome, reason in submission.receipt:
-        refused = outcome == Outcome.REFUSED
-        detail = {"id": stix_id or "unknown", "version": version or moment(_received(submission))}
-        if reason:
-            detail["message"] = reason
-        details["failures" if refused else "successes"].append(detail)
-    counts = {"success": len(details["successes"]), "failure": len(details["failures"])}
-    return {
-        "id": str(submission.pk),
-        "status": "complete",
-        "request_timestamp": moment(_received(submission)),
-        "total_count": len(submission.receipt),
-        "success_count": counts["success"],
-        "failure_count": counts["failure"],
-        "pending_count": 0,
-        **{name: found for name, found in details.items() if found},
-    }
+def _paged(
+    asked: _Asked,
+    columns: tuple[str, ...],
+    *,
+    show: Show,
+    name: str,
+    weigh: Callable[[Any], int] | None = None,
+) -> tuple[Answer, Headers]:
+    """One page (3.5): ``more`` and ``next`` together or not at all.
+
+    5.3.1 lists no ``next`` for manifests; clients that are told ``more`` without it loop for ever.
+    """
+    with timelimit.within(settings.TAXII_QUERY_SECONDS):
+        asked.must_hold_the_object()
+        # One more than wanted tells whether there is more; in chunks, as bodies may be large.
+        found = asked.rows().values_list(*columns)[: asked.page.limit + 1].iterator(chunk_size=100)
+        shown, more = cut(((row[0], show(*row)) for row in found), asked.page, weigh=weigh)
+    if not shown:
+        return {}, _nothing_new(asked.page)
+    first, last = shown[0][0], shown[-1][0]
+    answer: Answer = {}
+    if more:
+        answer = {"more": True, "next": asked.page.continued(last, bound_to=asked.bound_to)}
+    answer[name] = [item for _, item in shown]
+    return answer, _dates(first, last)
 
 
-def _received(submission: Submission) -> int:
-    return int(submission.received_at.timestamp() * 1_000_000)
+def _dates(first: int, last: int) -> Headers:
+    """3.2."""
+    return {"X-TAXII-Date-Added-First": moment(first), "X-TAXII-Date-Added-Last": moment(last)}
+
+
+def _nothing_new(asked: Page) -> Headers:
+    """On an empty page, how far the client has got: OpenCTI asks from *now* when told nothing."""
+    return {} if asked.known is None else _dates(asked.known, asked.known)

@@ -13,6 +13,7 @@ from django.db import connection
 from django.utils import timezone
 from taxii2client.v21 import Server, as_pages
 
+from crc.members import audit
 from crc.members.models import ApiKey
 from sharing.models import Collection, Placement, Submission
 from sharing.stix import reading
@@ -91,8 +92,10 @@ def test_wrong_expired_and_revoked_keys_get_401(port: Port, taxii: Ask) -> None:
     ):
         assert taxii(wrong.encode().decode("latin-1"), "/taxii2/").status_code == 401
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    audit.record("key.changed", actor="operator", subject=key.lookup)
     assert taxii(good, "/taxii2/").status_code == 401
     ApiKey.objects.update(expires_at=None, revoked_at=timezone.now())
+    audit.record("key.revoked", actor="operator", subject=key.lookup)
     assert taxii(good, "/taxii2/").status_code == 401
 
 
@@ -177,9 +180,10 @@ def test_paging_by_next_and_by_date_sees_every_object_once(port: Port, taxii: As
             last = answer.headers["X-TAXII-Date-Added-Last"]
             query = f"&next={answer.json['next']}" if cursor == "next" else f"&added_after={last}"
         assert seen == ids
-    nothing = taxii(key, base + f"&added_after={answer.headers['X-TAXII-Date-Added-Last']}")
+    last_added = answer.headers["X-TAXII-Date-Added-Last"]
+    nothing = taxii(key, base + f"&added_after={last_added}")
     assert nothing.json == {}
-    assert "X-TAXII-Date-Added-Last" not in nothing.headers
+    assert nothing.headers["X-TAXII-Date-Added-Last"] == last_added
 
 
 def test_a_cursor_cannot_be_forged_or_carried_elsewhere(port: Port, taxii: Ask) -> None:
@@ -202,7 +206,6 @@ def test_a_cursor_cannot_be_forged_or_carried_elsewhere(port: Port, taxii: Ask) 
         "limit=-1",
         "limit=x",
         "limit=99999999999999999999",
-        "match[colour]=red",
         "match[version]=yesterday",
         "added_after=2026-01-01",
     ],
@@ -232,7 +235,7 @@ def test_posting_to_the_inbox_says_what_became_of_each(port: Port, taxii: Ask) -
     assert taxii(key, path("inbox-rail") + "objects/").status_code == 404
     desk = taxii(port.key("desk", "taxii:read"), path("desk") + f"objects/{good['id']}/")
     assert desk.json["objects"] == [good]
-    assert Placement.objects.filter(stix_id=good["id"]).count() == 2
+    assert Placement.objects.filter(object__stix_id=good["id"]).count() == 2
 
 
 def test_the_same_version_with_other_content_is_refused(port: Port, taxii: Ask) -> None:

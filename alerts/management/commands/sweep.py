@@ -9,9 +9,13 @@ from crc.members.command import HubCommand
 class Command(HubCommand):
     """What beat does every few seconds, by hand: works without a broker."""
 
-    help = "Triage what waits and send what is due, now."
+    help = "Open large posts, triage what waits and send what is due, now."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """See the class."""
         counts = run_sweep()
-        self.answer(options, f"{counts['triaged']} triaged, {counts['sent']} sent.", **counts)
+        self.answer(
+            options,
+            f"{counts['opened']} opened, {counts['triaged']} triaged, {counts['sent']} sent.",
+            **counts,
+        )

@@ -56,6 +56,7 @@ class Facts:
     version: str
     version_us: int
     spec_version: str
+    lacks_spec_version: bool
     created_by_ref: str
     revoked: bool
     tlp: Tlp
@@ -73,6 +74,8 @@ def problems(obj: Any, *, patterns: bool = True) -> list[Problem]:
 
 
 def _pattern(pattern: str) -> Iterator[Problem]:
+    if pattern_grammar.is_plain(pattern):
+        return
     wrong = pattern_grammar.problem(pattern)
     name = None if wrong else pattern_grammar.misnamed(pattern)
     if wrong:
@@ -108,13 +111,15 @@ def _spec_version(obj: Json) -> Any:
 
 def _size(obj: Json) -> Iterator[Problem]:
     try:
-        size = len(orjson.dumps(obj))
+        text = orjson.dumps(obj)
     except orjson.JSONEncodeError as error:
         yield Problem("shape", f"the object is not JSON: {error}")
         return
+    size = len(text)
     if size > MAX_OBJECT_BYTES:
         yield Problem("too-large", f"the object has {size} bytes, {MAX_OBJECT_BYTES} are allowed")
-    elif deeper_than(MAX_DEPTH, obj):
+    # What opens no more lists and objects than that cannot be nested deeper.
+    elif text.count(b"{") + text.count(b"[") > MAX_DEPTH and deeper_than(MAX_DEPTH, obj):
         yield Problem("too-deep", f"the object is nested more than {MAX_DEPTH} deep")
 
 
@@ -130,6 +135,7 @@ def facts(obj: Json, *, default_tlp: Tlp) -> Facts:
         version=version,
         version_us=microseconds(version) if version else 0,
         spec_version=obj.get("spec_version", SPEC_VERSION),
+        lacks_spec_version="spec_version" not in obj,
         created_by_ref=obj.get("created_by_ref", ""),
         revoked=obj.get("revoked", False),
         tlp=_tlp(obj, default_tlp),
@@ -140,5 +146,7 @@ def _tlp(obj: Json, default: Tlp) -> Tlp:
     if obj["id"] in rules.TLP_DEFINITIONS:
         return Tlp.CLEAR  # the same nine everywhere, and they travel with whatever they mark
     whole = strictest(obj.get("object_marking_refs", []), default=default)
+    if "granular_markings" not in obj:
+        return whole
     parts = strictest(rules.granular_refs(obj), default=whole)
     return max(whole, parts, key=lambda tlp: tlp.rank)

@@ -1,4 +1,4 @@
-"""issue_key --member S --scope X [--scope Y] [--label L]"""
+"""issue_key --member S --scope X [--scope Y] [--label L] [--markings M]"""
 
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -10,7 +10,7 @@ from django.utils import timezone
 from crc.members import audit
 from crc.members.command import HubCommand, member
 from crc.members.models import ApiKey
-from crc.members.roles import Scope
+from crc.members.roles import Markings, Scope
 
 
 class Command(HubCommand):
@@ -24,6 +24,12 @@ class Command(HubCommand):
         parser.add_argument("--member", required=True, help="the member's slug")
         parser.add_argument("--scope", action="append", required=True, choices=Scope.values)
         parser.add_argument("--label", default="")
+        parser.add_argument(
+            "--markings",
+            choices=Markings.values,
+            default=Markings.TLP2.value,
+            help="tlp1+2 for a tool that reads TLP 1 alone: it is never given more than TLP:AMBER",
+        )
         parser.add_argument("--days", type=int, default=0, help="expires after so many days")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -32,7 +38,11 @@ class Command(HubCommand):
         expires = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
         with transaction.atomic():
             key, token = ApiKey.issue(
-                organisation, options["scope"], label=options["label"], expires_at=expires
+                organisation,
+                options["scope"],
+                label=options["label"],
+                markings=options["markings"],
+                expires_at=expires,
             )
             audit.record(
                 "key.issued",
@@ -40,5 +50,6 @@ class Command(HubCommand):
                 subject=key.lookup,
                 organisation=organisation.slug,
                 scopes=key.scopes,
+                markings=key.markings,
             )
         self.answer(options, token, key=token, lookup=key.lookup, scopes=key.scopes)

@@ -1,0 +1,111 @@
+"""Large posts: left at the door as a row, taken in by a worker, found by the sweep if need be."""
+
+import logging
+import uuid
+from datetime import timedelta
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from crc.members.models import ApiKey
+from sharing.intake import check, destination, take_in
+from sharing.models import Collection, Door, Envelope, Submission
+from sharing.stix import reading
+from sharing.stix.patterns import effort
+
+log = logging.getLogger(__name__)
+
+MAX_OBJECTS: Final = 10_000
+# What is larger than any of these takes longer than a client likes to wait for its answer.
+WAITS_ABOVE_OBJECTS: Final = 1_000
+WAITS_ABOVE_BYTES: Final = 2 * 1024 * 1024
+WAITS_ABOVE_PATTERN_CHARS: Final = 20_000
+# Longer than the slowest envelope of 10 MiB takes: ten thousand patterns for the grammar.
+LEASE: Final = timedelta(minutes=10)
+
+
+class NotAnEnvelope(ValueError):
+    """The JSON is not what 3.7 calls an envelope; the message says what to send."""
+
+
+def unpack(content: Any) -> list[Any]:
+    """The objects of an envelope or a bundle; properties nobody knows are passed over (7.1.1).
+
+    Raises NotAnEnvelope.
+    """
+    objects = content.get("objects") if isinstance(content, dict) else None
+    if not isinstance(objects, list):
+        raise NotAnEnvelope('Send an envelope, {"objects": [ ... ]}, or a STIX 2.1 bundle.')
+    if not objects or len(objects) > MAX_OBJECTS:
+        raise NotAnEnvelope(f"Send between 1 and {MAX_OBJECTS} objects at a time.")
+    return objects
+
+
+def must_wait(objects: list[Any], size: int) -> bool:
+    """Whether taking these in is a worker's job."""
+    if len(objects) > WAITS_ABOVE_OBJECTS or size > WAITS_ABOVE_BYTES:
+        return True
+    patterns = [obj["pattern"] for obj in objects if isinstance(obj, dict) and "pattern" in obj]
+    slow = sum(effort(text) for text in patterns if isinstance(text, str))
+    return slow > WAITS_ABOVE_PATTERN_CHARS
+
+
+def leave(body: bytes, *, objects: int, collection: Collection, key: ApiKey) -> Envelope:
+    """Keep a post as it came until a worker takes it in."""
+    return Envelope.objects.create(
+        source=key.organisation,
+        collection=collection,
+        actor=f"key:{key.lookup}",
+        objects_sent=objects,
+        body=body,
+    )
+
+
+def waiting(limit: int = 20) -> list[str]:
+    """Envelopes that no worker has, oldest first."""
+    rows = Envelope.objects.filter(_free()).order_by("received_at")
+    return [str(pk) for pk in rows.values_list("pk", flat=True)[:limit]]
+
+
+def open_one(envelope_id: str) -> bool:
+    """Take one envelope in; False when another worker has it or it is gone.
+
+    The envelope goes in the transaction that stores its objects: a worker killed before leaves it
+    to be opened again, one killed after leaves nothing.
+    """
+    until = timezone.now() + LEASE
+    row = Envelope.objects.filter(_free(), pk=uuid.UUID(envelope_id))
+    if not row.update(lease_until=until):
+        return False
+    envelope = Envelope.objects.select_related("source", "collection").get(pk=envelope_id)
+    goes_to = destination(envelope.collection, envelope.source)
+    objects = unpack(reading.parse(bytes(envelope.body)))
+    checked = check(objects, default_tlp=goes_to.default_tlp, at_most=goes_to.at_most)
+    with transaction.atomic():
+        # Ours no longer when the lease ran out meanwhile: whoever has it now stores it.
+        gone, _ = Envelope.objects.filter(pk=envelope.pk, lease_until=until).delete()
+        if not gone:
+            return False
+        take_in(
+            checked,
+            submission=_submission(envelope),
+            into=goes_to.into,
+            actor=envelope.actor,
+        )
+    return True
+
+
+def _submission(envelope: Envelope) -> Submission:
+    """The submission takes the envelope's id, which the client was given as its status."""
+    return Submission(
+        id=envelope.pk,
+        source=envelope.source,
+        door=Door.TAXII,
+        received_at=envelope.received_at,
+    )
+
+
+def _free() -> Q:
+    return Q(lease_until=None) | Q(lease_until__lt=timezone.now())
