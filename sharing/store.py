@@ -27,7 +27,7 @@ from sharing.models import (
     StoreClock,
     Submission,
 )
-from sharing.stix.markings import Json
+from sharing.stix.markings import Json, Tlp
 from sharing.stix.reading import Facts
 from sharing.stix.values import plain_values
 
@@ -83,7 +83,8 @@ def put(
     kept = [
         version
         for version, result in zip(versions, results, strict=True)
-        if result.outcome is not Outcome.REFUSED
+        # TLP:RED must not reach a collection, whoever asks.
+        if result.outcome is not Outcome.REFUSED and version.item.facts.tlp is not Tlp.RED
     ]
     placed: set[tuple[str, int]] = set()
     for collection in into:

@@ -95,7 +95,7 @@ def test_t087_what_is_no_envelope_is_refused_with_words(
 
 
 def test_t087_a_bundle_is_taken_for_an_envelope(hub: Served) -> None:
-    """The list proposes 422; docs/decisions/0008 says why real clients get in."""
+    """The list proposes 422; docs/decisions/0009 says why real clients get in."""
     obj = indicator()
     bundle = {"type": "bundle", "id": f"bundle--{uuid.uuid4()}", "objects": [obj]}
     answer = hub.post("C4", bundle)

@@ -260,7 +260,7 @@ def test_t074_a_newer_version_added_later_is_found(hub: Served) -> None:
 
 
 def test_t074_an_older_version_added_later_is_not_the_latest(hub: Served) -> None:
-    """Versions are those of the collection; docs/decisions/0008 says why."""
+    """Versions are those of the collection; docs/decisions/0009 says why."""
     obj = indicator()
     hub.store("C4", later(obj))
     between = added(hub, obj)

@@ -10,7 +10,7 @@ from tests.taxii.test_media_types import endpoints
 
 
 def test_t012_with_and_without_slash_the_answer_is_the_same(hub: Served) -> None:
-    """The list proposes 404; docs/decisions/0008 says why these are answered."""
+    """The list proposes 404; docs/decisions/0009 says why these are answered."""
     for path in endpoints(hub):
         with_slash, without = hub.get(path, who="RW"), hub.get(path.rstrip("/"), who="RW")
         assert with_slash.status == without.status == 200, path
