@@ -29,7 +29,7 @@ from sharing.models import (
 )
 from sharing.stix.markings import Json, Tlp
 from sharing.stix.reading import Facts
-from sharing.stix.values import plain_values
+from sharing.stix.values import PlainValue, plain_values
 
 
 class Outcome(StrEnum):
@@ -73,9 +73,11 @@ def put(
     """
     if not items:
         return []
+    # What needs no database is done before the others have to wait.
+    versions = [_Version.of(item) for item in items]
     take_the_pen()
-    ids = hotsql.next_ids(StixObject, len(items))
-    versions = [_Version.of(item, pk) for item, pk in zip(items, ids, strict=True)]
+    for version, pk in zip(versions, hotsql.next_ids(StixObject, len(items)), strict=True):
+        version.pk = pk
     known = _histories({version.stix_id for version in versions})
     seen_before = set(known)
     results, fresh = _judged(versions, known, submission.source_id if submission else None)
@@ -105,24 +107,25 @@ def _accepted(result: Result) -> Result:
 class _Version:
     """One object version on its way in; ``pk`` is its row, or that of the twin stored before."""
 
-    pk: int
     item: Item
     stix_id: str
     number: int
-    body: bytes
+    body: str
     digest: str
+    values: list[PlainValue]
+    pk: int = 0
 
     @classmethod
-    def of(cls, item: Item, pk: int) -> "_Version":
+    def of(cls, item: Item) -> "_Version":
         """Key order carries no meaning in JSON, so it must not make two copies differ."""
         alike = orjson.dumps(item.body, option=orjson.OPT_SORT_KEYS)
         return cls(
-            pk,
             item,
             item.facts.stix_id,
             item.facts.version_us,
-            orjson.dumps(item.body),
+            orjson.dumps(item.body).decode(),
             hashlib.sha256(alike).hexdigest(),
+            plain_values(item.body),
         )
 
 
@@ -230,7 +233,7 @@ def _store(
         (
             (one.pk, plain.kind.value, plain.value, plain.valid_from, plain.valid_until)
             for one in fresh
-            for plain in plain_values(one.item.body)
+            for plain in one.values
         ),
     )
 
@@ -248,7 +251,7 @@ def _object_row(one: _Version, origin: tuple[UUID | None, UUID | None]) -> tuple
         facts.created_by_ref,
         facts.revoked,
         facts.tlp.value,
-        one.body.decode(),
+        one.body,
         facts.lacks_spec_version,
         *origin,
     )
@@ -322,12 +325,21 @@ def take_out(collection: Collection, stix_id: str, which: Q) -> int:
     return taken
 
 
+_TICK: Final = (
+    "UPDATE sharing_storeclock SET last = %s + CASE WHEN last < %s THEN %s ELSE last + 1 END"
+    " WHERE id = 1 RETURNING last"
+)
+
+
 def _instants(count: int) -> int:
     """The first of ``count`` consecutive microseconds that nothing was added at.
 
     Never behind the last one handed out, so a machine clock set back cannot hide objects.
     """
-    clock, _ = StoreClock.objects.get_or_create(pk=1)
-    first = max(time.time_ns() // 1000, clock.last + 1)
-    StoreClock.objects.filter(pk=1).update(last=first + count)
-    return first
+    now, further = time.time_ns() // 1000, count - 1
+    ticked = hotsql.row(_TICK, [further, now, now])
+    if ticked is None:
+        StoreClock.objects.create(pk=1)
+        return _instants(count)
+    last: int = ticked[0]
+    return last - further
