@@ -20,13 +20,14 @@ from medallion.exceptions import ProcessingError
 from crc import timelimit
 from crc.members.models import ApiKey
 from sharing import envelopes, intake, tasks
+from sharing.addresses import API_ROOT
 from sharing.models import Collection, Door, Envelope, Placement, Submission
 from sharing.taxii import access, query, status
 from sharing.taxii.negotiation import MAX_CONTENT_LENGTH, TAXII
 from sharing.taxii.paging import Matches, Page, cut, moment, page
 from sharing.taxii.serving import served
+from sharing.tooluse import recording
 
-API_ROOT: Final = "crc"
 MEDIA_TYPE: Final = "application/stix+json;version=2.1"
 NOT_FOUND: Final = "There is no such thing here"
 
@@ -258,6 +259,7 @@ def _paged(
         # One more than wanted tells whether there is more; in chunks, as bodies may be large.
         found = asked.rows().values_list(*columns)[: asked.page.limit + 1].iterator(chunk_size=100)
         shown, more = cut(((row[0], show(*row)) for row in found), asked.page, weigh=weigh)
+    recording.served(len(shown))
     if not shown:
         return {}, _nothing_new(asked.page)
     first, last = shown[0][0], shown[-1][0]
