@@ -22,10 +22,11 @@ from werkzeug.wrappers import Response
 
 from crc.members.models import ApiKey
 from crc.members.roles import Scope
+from sharing.addresses import API_ROOT
 from sharing.segments import pack
 from sharing.stix import reading
 from sharing.taxii import access
-from sharing.taxii.backend import API_ROOT, NOT_FOUND, HubBackend
+from sharing.taxii.backend import NOT_FOUND, HubBackend
 from sharing.taxii.negotiation import (
     MAX_CONTENT_LENGTH,
     TAXII,
@@ -36,6 +37,7 @@ from sharing.taxii.negotiation import (
 )
 from sharing.taxii.pages import Ready
 from sharing.taxii.paging import MAX_LIMIT, BadQuery
+from sharing.tooluse.recording import recorded
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +177,7 @@ def serves(path: str, accept: str) -> bool:
     return f"{path}/".startswith(PATHS) or "application/taxii+json" in accept.lower()
 
 
+@recorded
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """The WSGI application for what it ``serves``, which must arrive with its prefix."""
     # Django closes stale connections on its own request signals; Flask sends none.

@@ -7,6 +7,7 @@ drops. Clause numbers are those of TAXII 2.1.
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from crc import timelimit
 from crc.members.models import ApiKey
 from crc.members.roles import Markings
 from sharing import envelopes, intake, tasks
+from sharing.addresses import API_ROOT
 from sharing.models import Collection, Door, Envelope, Placement, Submission
 from sharing.segments import told
 from sharing.taxii import access, pages, query, status
@@ -33,8 +35,8 @@ from sharing.taxii.negotiation import (
 from sharing.taxii.pages import Ready
 from sharing.taxii.paging import Matches, Page, cut, moment, page
 from sharing.taxii.serving import served
+from sharing.tooluse import recording
 
-API_ROOT: Final = "crc"
 MEDIA_TYPE: Final = "application/stix+json;version=2.1"
 NOT_FOUND: Final = "There is no such thing here"
 
@@ -261,12 +263,13 @@ def _whole(asked: _Asked) -> tuple[Ready | Answer, Headers]:
     ready = pages.whole(
         asked.collection, asked.page, access.state(), rows=rows, bound_to=asked.bound_to
     )
+    recording.served(ready.count)
     if not ready.body:
         return {}, _nothing_new(asked.page)
     headers = _dates(ready.first, ready.last)
     if len(ready.body) >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
         headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-        return Ready(ready.packed, ready.first, ready.last), headers
+        return replace(ready, body=ready.packed), headers
     return ready, headers
 
 
@@ -298,6 +301,7 @@ def _paged(
         # One more than wanted tells whether there is more; in chunks, as bodies may be large.
         found = asked.rows().values_list(*columns)[: asked.page.limit + 1].iterator(chunk_size=100)
         shown, more = cut(((row[0], show(*row)) for row in found), asked.page, weigh=weigh)
+    recording.served(len(shown))
     if not shown:
         return {}, _nothing_new(asked.page)
     first, last = shown[0][0], shown[-1][0]

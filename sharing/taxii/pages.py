@@ -20,9 +20,10 @@ MAX_REMEMBERED_BYTES: Final = 48 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Ready:
-    """A finished answer, the instants of its first and last object, and whether more is to come."""
+    """A finished answer, how many objects it holds, and the instants of its first and last."""
 
     body: bytes
+    count: int
     first: int
     last: int
 
@@ -64,7 +65,7 @@ class _Gathered:
 def whole(collection: Collection, page: Page, state: State, *, rows: Rows, bound_to: str) -> Ready:
     """The page of everything newest in a collection; an empty body when there is nothing (more)."""
     if page.after >= state.newest:
-        return Ready(b"", 0, 0)
+        return Ready(b"", 0, 0, 0)
     key = (bound_to, page.after, page.limit)
     found = _memory.get(key, state.changed)
     if found is None:
@@ -76,7 +77,7 @@ def whole(collection: Collection, page: Page, state: State, *, rows: Rows, bound
 def _made(collection: Collection, page: Page, state: State, *, rows: Rows, bound_to: str) -> Ready:
     gathered, more = _gather(collection, page, rows)
     if not gathered.count:
-        return Ready(b"", 0, 0)
+        return Ready(b"", 0, 0, 0)
     if not more and gathered.last < state.newest:
         more = Placement.objects.filter(
             collection=collection, latest=True, date_added__gt=gathered.last
@@ -86,7 +87,7 @@ def _made(collection: Collection, page: Page, state: State, *, rows: Rows, bound
         following = page.continued(gathered.last, bound_to=bound_to)
         opening = b'{"more":true,"next":"%b","objects":[' % following.encode()
     body = b"".join((opening, b",".join(gathered.parts), b"]}"))
-    return Ready(body, gathered.first, gathered.last)
+    return Ready(body, gathered.count, gathered.first, gathered.last)
 
 
 def _gather(collection: Collection, page: Page, rows: Rows) -> tuple[_Gathered, bool]:
