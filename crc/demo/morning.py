@@ -24,7 +24,7 @@ from crc.demo.cast import (
     Cast,
     command,
 )
-from crc.demo.step import Clock, find, hold, row, wait_for
+from crc.demo.step import Clock, find, hold, row, say, wait_for
 
 # Milliseconds from the click on "send" that each kind of receiver may wait.
 LIMITS: Final = {"taxii": 1000, "webhook": 2000, "mail": 3000}
