@@ -105,9 +105,13 @@ def _row(item: Item, submission: Submission | None, release: Release | None) -> 
         lacks_spec_version=facts.lacks_spec_version,
         submission=submission,
         release=release,
-        # Key order carries no meaning in JSON, so it must not make two copies differ.
-        digest=hashlib.sha256(orjson.dumps(item.body, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        digest=digest_of(item.body),
     )
+
+
+def digest_of(body: Json) -> str:
+    """What two copies of one content share: key order carries no meaning in JSON."""
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 @dataclass
