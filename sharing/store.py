@@ -103,6 +103,11 @@ def _accepted(result: Result) -> Result:
     return Result(result.stix_id, result.version, Outcome.ACCEPTED)
 
 
+def digest_of(body: Json) -> str:
+    """What two copies of one content share: key order carries no meaning in JSON."""
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 @dataclass(slots=True)
 class _Version:
     """One object version on its way in; ``pk`` is its row, or that of the twin stored before."""
@@ -117,14 +122,13 @@ class _Version:
 
     @classmethod
     def of(cls, item: Item) -> "_Version":
-        """Key order carries no meaning in JSON, so it must not make two copies differ."""
-        alike = orjson.dumps(item.body, option=orjson.OPT_SORT_KEYS)
+        """All that can be told of an item without asking the database."""
         return cls(
             item,
             item.facts.stix_id,
             item.facts.version_us,
             orjson.dumps(item.body).decode(),
-            hashlib.sha256(alike).hexdigest(),
+            digest_of(item.body),
             plain_values(item.body),
         )
 

@@ -1,7 +1,7 @@
 """import_stix FILE --collection ALIAS"""
 
+import zlib
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -9,69 +9,51 @@ from django.core.management.base import CommandError
 from crc.members.command import HubCommand
 from crc.members.models import Organisation
 from crc.members.roles import PortRole
-from sharing.intake import accept
-from sharing.models import Collection, Door, Submission
-from sharing.stix import reading
-from sharing.stix.markings import Tlp
-from sharing.store import Outcome
+from sharing.management.commands.export_collection import collection
+from sharing.management.files import Progress, opened, position, size_of
+from sharing.moving import bundles
+from sharing.moving.tally import Tally
+from sharing.stix.reading.stream import Broken, pieces
 
-CHUNK = 1_000
+SHOWN = 20
 
 
 class Command(HubCommand):
     """Idempotent: what is already there is counted as a duplicate."""
 
-    help = "Put the objects of a STIX 2.1 bundle into a collection."
+    help = (
+        "Put the objects of a STIX 2.1 bundle of any size into a collection. Lists, envelopes and "
+        "newline-delimited JSON will do as well, packed by gzip or not; - is standard input."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """See the class."""
         super().add_arguments(parser)
-        parser.add_argument("file", type=Path)
+        parser.add_argument("file")
         parser.add_argument("--collection", required=True, help="the collection's alias")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError when the file or the collection cannot be used."""
-        collection = _collection(options["collection"])
-        objects = _objects(options["file"])
-        counts = dict.fromkeys(Outcome, 0)
-        refused: list[list[str]] = []
-        desk = Organisation.objects.get(port_role=PortRole.DESK)
-        for start in range(0, len(objects), CHUNK):
-            receipt = accept(
-                objects[start : start + CHUNK],
-                into=[collection],
-                actor="operator",
-                submission=Submission(source=desk, door=Door.IMPORT),
-                default_tlp=Tlp(collection.tlp) if collection.tlp else Tlp.AMBER_STRICT,
-            )
-            for result in receipt.results:
-                counts[result.outcome] += 1
-                if result.outcome is Outcome.REFUSED:
-                    refused.append([result.stix_id, result.reason])
-        for stix_id, reason in refused[:20]:
+        """Raises CommandError when file or collection cannot be used, or the file is broken."""
+        into, tally, broken = collection(options["collection"]), Tally(), ""
+        with opened(str(options["file"])) as (content, file):
+            progress = Progress(self.stderr, size_of(file))
+            try:
+                bundles.bring_in(
+                    pieces(content),
+                    collection=into,
+                    source=Organisation.objects.get(port_role=PortRole.DESK),
+                    tally=tally,
+                    on_chunk=lambda so_far: progress.tell(so_far.seen, position(file)),
+                )
+            except (Broken, EOFError, zlib.error) as error:
+                broken = str(error)
+            finally:
+                progress.end()
+        for stix_id, reason in tally.reasons[:SHOWN]:
             self.stderr.write(f"refused {stix_id or 'an object without id'}: {reason}")
-        self.answer(
-            options,
-            ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items()),
-            **{outcome.value: count for outcome, count in counts.items()},
-            reasons=refused,
-        )
-
-
-def _collection(alias: str) -> Collection:
-    found = Collection.objects.filter(alias=alias).first()
-    if found is None:
-        known = ", ".join(Collection.objects.values_list("alias", flat=True))
-        raise CommandError(f"There is no collection {alias!r}. Collections: {known or 'none'}.")
-    return found
-
-
-def _objects(path: Path) -> list[Any]:
-    try:
-        content = reading.parse(path.read_bytes())
-    except (OSError, reading.BadJson) as error:
-        raise CommandError(f"{path}: {error}") from None
-    objects = content.get("objects") if isinstance(content, dict) else content
-    if not isinstance(objects, list):
-        raise CommandError(f"{path} is neither a bundle nor a list of objects.")
-    return objects
+        told = {"broken": broken} if broken else {}
+        self.answer(options, str(tally), **tally.counts(), reasons=tally.reasons, **told)
+        if broken:
+            raise CommandError(
+                f"{options['file']}: {broken}. The {tally.seen} objects before it were read."
+            )
