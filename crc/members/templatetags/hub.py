@@ -36,7 +36,7 @@ def severity(level: str) -> SafeString:
 def when(moment: datetime | None) -> SafeString:
     """A time in the reader's zone, relative while it is recent, UTC on hover."""
     if moment is None:
-        return format_html('<span class="quiet">never</span>')
+        return format_html('<span class="quiet">{}</span>', "never")
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
         moment.isoformat(),
