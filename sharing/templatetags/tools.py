@@ -76,8 +76,10 @@ def day(hours: list[ToolHour]) -> SafeString:
 
 
 @register.simple_tag
-def setting(name: str, value: str) -> SafeString:
-    """One field of a tool's settings, with a button to copy it."""
+def setting(name: str, value: str, *, copy: bool = True) -> SafeString:
+    """One field of a tool's settings, with a button to copy it unless it is a choice to make."""
+    if not copy:
+        return format_html("<div><dt>{}</dt><dd>{}</dd></div>", name, value)
     return format_html(
         '<div><dt>{}</dt><dd class="copy"><code>{}</code> <button class="second" type="button" '
         'data-copy hidden aria-label="Copy {}">Copy</button></dd></div>',

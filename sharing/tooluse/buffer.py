@@ -8,7 +8,7 @@ import threading
 from typing import Final
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, DataError, close_old_connections, connection
 
 from sharing.tooluse import ledger
 from sharing.tooluse.tally import Noted, Tally
@@ -52,6 +52,8 @@ class Buffer:
                         self._unwritten, self._tallies = self._tallies, {}
                 try:
                     ledger.write(self._unwritten)
+                except DataError:  # it would be refused again and again
+                    log.exception("poll log holds what the database does not take; left out")
                 except DatabaseError as problem:
                     log.warning("poll log not written, kept: %s", type(problem).__name__)
                     return

@@ -34,10 +34,10 @@ class Place:
 
 @dataclass
 class Picture:
-    """One key."""
+    """One key. ``use`` is an empty row while nothing was seen of it."""
 
     key: ApiKey
-    use: ToolUse | None
+    use: ToolUse
     state: rhythm.State
     usual: timedelta | None = None
     hours: list[ToolHour] = field(default_factory=list)
@@ -61,7 +61,7 @@ def pictures(keys: Iterable[ApiKey]) -> list[Picture]:
     errors = _last_errors(uses)
     drawn = []
     for key in keys:
-        use = uses.get(key.pk)
+        use = uses.get(key.pk) or ToolUse(key=key)
         usual = _usual(places.get(key.pk, []))
         counted = hours.get(key.pk, [])
         drawn.append(
@@ -99,11 +99,11 @@ def _usual(places: list[ToolPlace]) -> timedelta | None:
     return rhythm.usual_gap(newest.gaps) if newest else None
 
 
-def _seen(key: ApiKey, use: ToolUse | None, usual: timedelta | None) -> rhythm.Seen:
+def _seen(key: ApiKey, use: ToolUse, usual: timedelta | None) -> rhythm.Seen:
     return rhythm.Seen(
-        last_at=use.last_at if use else None,
-        last_ok_at=use.last_ok_at if use else None,
-        failed_in_row=use.failed_in_row if use else 0,
+        last_at=use.last_at,
+        last_ok_at=use.last_ok_at,
+        failed_in_row=use.failed_in_row,
         usual=usual,
         polls=key.allows(Scope.TAXII_READ) or key.allows(Scope.LISTS_READ),
         live=key.is_live,
@@ -119,8 +119,6 @@ def _every_hour(counted: list[ToolHour], now: datetime) -> list[ToolHour]:
 
 def places(picture: Picture) -> list[Place]:
     """Where this key polls, the latest first."""
-    if picture.use is None:
-        return []
     readable = visibility.collections_for(picture.key.organisation)
     titles: dict[str, str] = {}
     for collection in readable:
@@ -137,6 +135,4 @@ def _title(place: str, titles: dict[str, str]) -> str:
 
 def errors(picture: Picture) -> list[ToolRequest]:
     """The last failed requests, newest first."""
-    if picture.use is None:
-        return []
     return list(picture.use.seen.filter(status__gte=400)[:KEPT_ERRORS])

@@ -1,5 +1,6 @@
 """The walk in a real browser: keyboard alone, live update, no serious accessibility issue."""
 
+import base64
 import re
 import shutil
 from collections.abc import Iterator
@@ -138,6 +139,9 @@ def test_the_pages_have_no_serious_accessibility_issue(
         (desk, "/desk/", ""),
         (desk, "/desk/", "td a"),
         (desk, "/desk/", "table >> nth=1 >> td a"),
+        (north, "/tools/", ""),
+        (north, "/tools/", ".tiles a"),
+        (desk, "/tools/new/", ""),
     ):
         page.goto(hub.base + path)
         if follow:
@@ -148,4 +152,26 @@ def test_the_pages_have_no_serious_accessibility_issue(
         looked_at.append(page.url)
     north.goto(f"{hub.base}/report/")
     north.click("main form button[type=submit]")
-    assert len(looked_at) == 8
+    assert len(looked_at) == 11
+
+
+def test_a_key_is_issued_copied_and_tested_live(hub: RunningHub, browser: Browser) -> None:
+    desk = log_in(browser, hub, "desk@hub.example")
+    desk.goto(f"{hub.base}/tools/new/")
+    desk.fill("#id_label", "Desk SIEM")
+    desk.click("main form button[type=submit]")
+    key = desk.locator("pre").inner_text()
+    desk.click("[data-copy]")
+    desk.locator("[data-copy]", has_text="Copied").wait_for()
+    assert serious(desk) == []
+    desk.click("text=Test my connection")
+    desk.click("text=Start the test")
+    desk.locator("text=Nothing yet").wait_for()
+    for password in (key, key[:-1]):
+        given = base64.b64encode(f"siem:{password}".encode()).decode()
+        desk.request.get(f"{hub.base}/taxii2/", headers={"Authorization": f"Basic {given}"})
+    desk.locator("text=2 requests so far").wait_for()
+    desk.locator("text=secret after it is wrong").wait_for()
+    assert serious(desk) == []
+    assert not overflows(desk)
+    assert desk.complaints == []  # type: ignore[attr-defined]

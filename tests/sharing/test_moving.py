@@ -408,14 +408,14 @@ def test_again_and_after_being_killed_it_ends_the_same(
     monkeypatch.setattr(history, "place", place)
     told = take(path)
     assert (told["accepted"], told["duplicate"], told["refused"]) == (9, 6, 1)
-    resumed = state("stix_id", "latest")
+    resumed = state("object__stix_id", "latest")
     again = take(path)
     assert (again["accepted"], again["duplicate"], again["refused"]) == (0, 15, 1)
-    assert state("stix_id", "latest") == resumed
+    assert state("object__stix_id", "latest") == resumed
     Placement.objects.filter(collection__alias__startswith="trust").delete()
     StixObject.objects.filter(stix_id__in=[obj["id"] for obj in held["objects"]]).delete()
     assert take(path)["accepted"] == 15
-    assert state("stix_id", "latest") == resumed
+    assert state("object__stix_id", "latest") == resumed
 
 
 def test_no_import_behind_the_back_of_readers(port: Port, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def when(moment: datetime | str | None) -> SafeString:
     None, and the empty text that a template makes of what is not there, is "never".
     """
     if not isinstance(moment, datetime):
-        return format_html('<span class="quiet">never</span>')
+        return format_html('<span class="quiet">{}</span>', "never")
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
         moment.isoformat(),
