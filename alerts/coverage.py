@@ -17,8 +17,11 @@ class Line:
 
     @property
     def reached(self) -> bool:
-        """Whether anything got through."""
-        return any(row.state == Delivery.State.SENT for row in self.deliveries)
+        """Whether anything got through. The hub's own inbox counts once somebody has looked."""
+        return any(
+            row.seen_at if row.channel == "inbox" else row.state == Delivery.State.SENT
+            for row in self.deliveries
+        )
 
 
 @dataclass(frozen=True)

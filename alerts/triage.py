@@ -46,7 +46,8 @@ def waiting(limit: int = 100) -> list[str]:
 
 def _release_at_once(report: Report) -> list[Alert]:
     """The reporter asked to warn the port now. What cannot go out as it is waits for the desk."""
-    terms = Terms(group=Group.objects.get(slug="community"), tlp=Tlp.GREEN, named=report.may_name)
+    # Without its name, as the form says; whether a member that may be named is, the desk decides.
+    terms = Terms(group=Group.objects.get(slug="community"), tlp=Tlp.GREEN)
     try:
         with transaction.atomic():
             return [_warn(release(report, terms, actor="source"), report)]

@@ -31,7 +31,14 @@ WORDS_BY_TLP: Final = {
 
 
 class PlainText(forms.CharField):
-    """Text in which a control character is an error that says where it is."""
+    """Text in which a control character is an error that says where it is.
+
+    The browser is not told the limit: it would cut a long paste without a word.
+    """
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        """Without maxlength."""
+        return {}
 
     def clean(self, value: Any) -> str:
         """Raises ValidationError for control characters other than tab and line breaks."""
@@ -157,6 +164,12 @@ class ReportForm(forms.Form):
             {"narrative", "technical"} & set(self.errors)
         ):
             self.add_error("narrative", "Write a sentence, or paste something below.")
+        if cleaned.get("warn_now") and cleaned.get("tlp") == Tlp.RED:
+            self.add_error(
+                "tlp",
+                "“Nobody but the desk” and warning the port now exclude each other. Choose who may "
+                "read it, or let the desk look first.",
+            )
         if "noticed_at" in cleaned and "time_zone" in cleaned:
             self._clean_noticed(cleaned)
         return cleaned

@@ -1,6 +1,7 @@
 """The member's side of reporting: the form, the receipt, what became of it."""
 
 import uuid
+from datetime import timedelta
 from typing import Any, Final
 
 from django.contrib import messages
@@ -8,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from crc.members.access import MemberRequest, for_members
@@ -22,6 +24,8 @@ from sharing.stix.port import IMPACTS, SYSTEMS
 
 # Two threads with one token settle in two rounds; a third is for luck.
 MAX_RACES: Final = 3
+# Triage takes less than a second; what takes longer has hit a broker that is down.
+PASSED_ON_WITHIN: Final = timedelta(seconds=3)
 
 
 @require_safe
@@ -111,12 +115,17 @@ def receipt(request: MemberRequest, reference: str) -> HttpResponse:
                 (SYSTEMS[system].label, IMPACTS[impact].label)
                 for system, impact in found.impact_by_system.items()
             ],
-            "delayed": found.submission.triaged_at is None,
+            "waiting": found.submission.triaged_at is None,
+            "delayed": found.submission.triaged_at is None and _is_late(found.submission),
             "kept_back": found.withheld,
             "unsaid": [SYSTEMS[system].label for system in unsaid(found)],
             "own": found.submission.source == request.user.organisation,
         },
     )
+
+
+def _is_late(submission: Submission) -> bool:
+    return timezone.now() - submission.received_at > PASSED_ON_WITHIN
 
 
 @require_POST

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
 
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import render
 from django_htmx.middleware import HtmxDetails
 
 from crc.members.models import User
@@ -29,10 +31,23 @@ def for_members(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpResp
     @wraps(view)
     def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not isinstance(request.user, User):
-            return redirect_to_login(request.get_full_path())
+            return _logged_out(request)
         return view(request, *args, **kwargs)  # type: ignore[arg-type]
 
     return guarded  # type: ignore[return-value]  # wraps() keeps the narrower request
+
+
+def _logged_out(request: HttpRequest) -> HttpResponseBase:
+    """To the login, and back; a part of a page must not become a login page itself."""
+    if request.headers.get("HX-Request"):
+        return render(request, "logged_out.html")
+    if request.method == "POST":
+        messages.error(
+            request,
+            "You had been logged out, so nothing was sent. Log in; what you wrote in a report is "
+            "kept in this tab.",
+        )
+    return redirect_to_login(request.get_full_path())
 
 
 def for_desk(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
@@ -41,7 +56,7 @@ def for_desk(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespons
     @wraps(view)
     def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not isinstance(request.user, User):
-            return redirect_to_login(request.get_full_path())
+            return _logged_out(request)
         if not request.user.is_desk:
             raise Http404
         return view(request, *args, **kwargs)  # type: ignore[arg-type]

@@ -38,6 +38,7 @@ function keepDraft(form) {
   const name = `draft:${form.dataset.draft}`;
   const kept = JSON.parse(sessionStorage.getItem(name) || "{}");
   const fields = [...form.elements].filter((e) => e.name && e.type !== "hidden");
+  const ticked = () => [...form.querySelectorAll("[name=withheld]:checked")].map((e) => e.value);
   if (!form.dataset.bound) {
     for (const e of fields) {
       if (!(e.name in kept)) continue;
@@ -45,9 +46,17 @@ function keepDraft(form) {
       else if (e.type === "checkbox") e.checked = kept[e.name];
       else e.value = kept[e.name];
     }
-    if (kept.technical || kept.narrative) {
-      addEventListener("load", () => form.elements.technical.dispatchEvent(new Event("input")));
+    /* What was ticked as private goes along with the text, to be ticked again in the preview. */
+    for (const value of kept.withheld || []) {
+      const tick = Object.assign(document.createElement("input"), { type: "checkbox", name: "withheld", value, checked: true, hidden: true });
+      document.getElementById("understood").append(tick);
     }
+    /* Also when the browser itself brought the text back. */
+    addEventListener("load", () => {
+      if (form.elements.technical.value || form.elements.narrative.value) {
+        htmx.trigger("#reader", "draft-restored");
+      }
+    });
   }
   form.addEventListener("input", () => {
     const now = {};
@@ -55,6 +64,7 @@ function keepDraft(form) {
       if (e.type === "radio") { if (e.checked) now[e.name] = e.value; }
       else now[e.name] = e.type === "checkbox" ? e.checked : e.value;
     }
+    now.withheld = ticked();
     try { sessionStorage.setItem(name, JSON.stringify(now)); } catch { /* full: no draft */ }
   });
 }

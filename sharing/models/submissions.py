@@ -119,8 +119,13 @@ class Report(models.Model):
         return Tlp.GREEN if self.warn_now else Tlp(self.tlp)
 
     def says_the_same_as(self, other: "Report") -> bool:
-        """Whether both were told the same, whenever they were sent."""
-        return all(getattr(self, name) == getattr(other, name) for name in self._TOLD)
+        """Whether both were told the same, whenever they were sent.
+
+        A page that the browser brings back has lost its ticks, so keeping less back than before
+        is no other report.
+        """
+        same = all(getattr(self, name) == getattr(other, name) for name in self._TOLD)
+        return same and set(self.withheld) <= set(other.withheld)
 
     _TOLD: ClassVar = (
         "attack",
@@ -128,7 +133,6 @@ class Report(models.Model):
         "systems",
         "narrative",
         "technical",
-        "withheld",
         "tlp",
         "warn_now",
         "may_name",

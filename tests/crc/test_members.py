@@ -11,7 +11,7 @@ from django.test import Client
 
 from crc.checks import settings_that_do_not_fit
 from crc.members import audit
-from crc.members.models import ApiKey, AuditEntry, User
+from crc.members.models import ApiKey, AuditEntry, Organisation, User
 from tests.conftest import Port
 
 
@@ -126,6 +126,22 @@ def test_who_leaves_is_out_at_once_and_can_come_back(port: Port, monkeypatch: An
     assert port.client("south").get("/warnings/").status_code == 302
     said("add_member", "South Basin", "--slug", "south", "--role", "terminal")
     assert port.client("south").get("/warnings/").status_code == 200
+
+
+def test_what_add_member_is_not_told_stays_as_it_is(port: Port) -> None:
+    adding = ("add_member", "South Basin", "--slug", "south", "--role", "terminal")
+    said(*adding, "--ceiling", "GREEN", "--telltale", "southbasin")
+    said(*adding)
+    south = Organisation.objects.get(slug="south")
+    assert (south.ceiling, south.telltales) == ("GREEN", ["southbasin"])
+
+
+def test_who_is_logged_out_is_told_and_no_page_swallows_the_login(db: None) -> None:
+    part = Client().post("/report/understood/", {}, headers={"HX-Request": "true"})
+    assert "logged out" in part.content.decode()
+    assert "<form" not in part.content.decode()
+    login = Client().post("/report/", {}, follow=True)
+    assert "nothing was sent" in login.content.decode()
 
 
 def test_times_are_the_readers(port: Port) -> None:

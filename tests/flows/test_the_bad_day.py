@@ -17,7 +17,7 @@ from django.utils import timezone
 from alerts import fanout, tasks
 from alerts.channels import signing
 from alerts.models import Alert, Delivery, Endpoint
-from sharing.models import Report
+from sharing.models import Report, Submission
 from tests.conftest import Port, Receiver
 
 
@@ -38,7 +38,11 @@ def test_with_the_broker_down_the_report_is_taken_and_sent_later(
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
         report = port.file("north", warn_now="yes")
     assert time.monotonic() - started < 3
-    page = port.client("north").get(f"/reports/{report.submission.reference}/").content.decode()
+    receipt = f"/reports/{report.submission.reference}/"
+    assert "Being passed on" in port.client("north").get(receipt).content.decode()
+    late = report.submission.received_at - timedelta(seconds=5)
+    Submission.objects.filter(pk=report.pk).update(received_at=late)
+    page = port.client("north").get(receipt).content.decode()
     assert "passing it on is delayed" in page
     assert not Alert.objects.exists()
 

@@ -27,6 +27,7 @@ from tests.conftest import Port, form
         ({"system_yard": "melted"}, "Select a valid choice"),
         ({"tlp": "PURPLE"}, "Select a valid choice"),
         ({"token": "not-a-uuid"}, "not sent yet"),
+        ({"tlp": "RED", "warn_now": "yes"}, "exclude each other"),
     ],
 )
 def test_bad_input_is_refused_with_a_reason(port: Port, answers: dict[str, str], said: str) -> None:

@@ -31,7 +31,7 @@ class Command(HubCommand):
         )
         parser.add_argument(
             "--ceiling",
-            default=Tlp.AMBER_STRICT.value,
+            help="the strictest marking it may see; AMBER+STRICT for a new member",
             choices=[t.value for t in Tlp if t is not Tlp.RED],
         )
         parser.add_argument(
@@ -44,9 +44,9 @@ class Command(HubCommand):
         parser.add_argument(
             "--telltale",
             action="append",
-            default=[],
             metavar="WORD",
-            help="a word that would give the member away: brand, domain, prefix",
+            help="a word that would give the member away: brand, domain, prefix; those given "
+            "replace the ones before",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -65,9 +65,10 @@ class Command(HubCommand):
                 defaults={
                     "name": options["name"],
                     "port_role": options["role"],
-                    "ceiling": options["ceiling"],
-                    "telltales": options["telltale"],
                     "is_active": True,
+                    # What is not said stays as it is.
+                    **({"ceiling": options["ceiling"]} if options["ceiling"] else {}),
+                    **({"telltales": options["telltale"]} if options["telltale"] else {}),
                 },
             )
             for email in options["contact"]:
