@@ -55,12 +55,17 @@ def find() -> Server | None:
     named = os.environ.get("CRC_BENCH_DATABASE_URL")
     usual = [f"host={host} user={user} dbname=postgres" for host in _usual_hosts()]
     for info in [named] if named else usual:
-        with contextlib.suppress(psycopg.OperationalError):
+        try:
             with psycopg.connect(info, connect_timeout=3) as found:
-                told = found.info
-                version = str(found.info.parameter_status("server_version")).split()[0]
-                return Server(told.host, told.port, told.user, told.password, version)
+                return _described(found.info)
+        except psycopg.OperationalError:
+            continue
     return None
+
+
+def _described(told: psycopg.ConnectionInfo) -> Server:
+    version = str(told.parameter_status("server_version")).split()[0]
+    return Server(told.host, told.port, told.user, told.password, version)
 
 
 def _usual_hosts() -> list[str]:

@@ -1,4 +1,4 @@
-"""Fill the hub's store past the intake, in a process of its own, with DATABASE_URL and the rest set.
+"""Fill the hub's store past the intake, in a process of its own that has its settings.
 
 ``python -m bench.fill load COUNT SEED`` makes the hub and COPYs generated indicators into it;
 ``python -m bench.fill grow COUNT`` makes it where it is not, and has the database itself invent
@@ -6,11 +6,13 @@ indicators until there are COUNT, sealed, and ten new ones that are not. Both an
 """
 
 import hashlib
+import io
 import itertools
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 import django
@@ -72,27 +74,27 @@ def hub() -> tuple[Collection, str]:
 
 
 def _quietly(*words: str) -> None:
-    with open(os.devnull, "w") as nowhere:
-        call_command(*words, stdout=nowhere)
+    call_command(*words, stdout=io.StringIO())
 
 
 def load(count: int, seed: int) -> dict[str, Any]:
     """The generated indicators, one microsecond apart, up to an hour ago."""
     shelf, token = hub()
     start = time.time_ns() // 1000 - 3600 * SECOND - count
+    base = _last_id() + 1
     with transaction.atomic():
-        hotsql.insert(StixObject, _OBJECT, _objects(count, seed))
-        rows = ((shelf.pk, n + 1, start + n, CREATED_MICROS, True) for n in range(count))
+        hotsql.insert(StixObject, _OBJECT, _objects(count, seed, base))
+        rows = ((shelf.pk, base + n, start + n, CREATED_MICROS, True) for n in range(count))
         hotsql.insert(Placement, _PLACED, rows)
-    _next_id(count)
+    _next_id(base + count)
     _settle(shelf)
     return {"key": token, "start": start, **_told(shelf)}
 
 
-def _objects(count: int, seed: int) -> Any:
+def _objects(count: int, seed: int, base: int) -> Iterator[tuple[Any, ...]]:
     fixed = (CREATED_MICROS, "indicator", "2.1", CREATED, AUTHOR, False, "GREEN", False)
     version, kind, spec, text, author, revoked, tlp, lacks = fixed
-    for number, (stix_id, rest) in enumerate(indicators(count, seed), 1):
+    for number, (stix_id, rest) in enumerate(indicators(count, seed), base):
         body = whole(stix_id, rest)
         alike = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(alike).hexdigest()
@@ -118,7 +120,7 @@ def grow(count: int) -> dict[str, Any]:
 
 def _invent(shelf: Collection, count: int, *, later: int = 1) -> None:
     clock, _ = StoreClock.objects.get_or_create(pk=1)
-    base = StixObject.objects.aggregate(last=Max("id"))["last"] or 0
+    base = _last_id()
     start = max(clock.last + later, time.time_ns() // 1000 - 3600 * SECOND)
     template = (
         (HEAD + REST).replace("%", "%%").format(stix_id="%1$s", number="%2$s", address="%3$s")
@@ -139,6 +141,11 @@ def _invent(shelf: Collection, count: int, *, later: int = 1) -> None:
         )
     _next_id(base + count)
     StoreClock.objects.filter(pk=1).update(last=start + count)
+
+
+def _last_id() -> int:
+    """A new hub holds a few objects of its own."""
+    return StixObject.objects.aggregate(last=Max("id"))["last"] or 0
 
 
 def _next_id(last: int) -> None:
@@ -166,7 +173,7 @@ def _told(shelf: Collection) -> dict[str, Any]:
     rows = Segment.objects.filter(collection=shelf).order_by("upper")
     full = rows.filter(count=segments.SEALED_OBJECTS).values_list("lower", flat=True)
     total = Placement.objects.filter(collection=shelf).aggregate(n=Count("id"))["n"]
-    # A thousand page starts are enough to miss every cache, and few enough to hand over.
+    # A thousand or two page starts are enough to miss every cache, and few enough to hand over.
     step = max(1, len(full) // 2_000)
     return {
         "collection": str(shelf.pk),

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ SCRIPT: Final = Path(__file__).with_name("cycle.lua")
 CONNECTIONS: Final = 4
 POSTERS: Final = 4
 PATIENCE: Final = 600.0
+# A path, and what is posted there, if anything.
+Asked = tuple[str, bytes | None]
 
 
 class WrongAnswer(RuntimeError):
@@ -54,9 +56,10 @@ def wrk(site: Site, paths: Sequence[str], seconds: float, *, packed: bool = Fals
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(paths) + "\n")
         file.flush()
+        command = [binary, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
+        where = [f"http://127.0.0.1:{site.port}/", "--", file.name]
         told = subprocess.run(
-            [binary, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
-            + [*lines, "-s", str(SCRIPT), f"http://127.0.0.1:{site.port}/", "--", file.name],
+            [*command, "--timeout", "30s", *lines, "-s", str(SCRIPT), *where],
             capture_output=True,
             text=True,
             check=True,
@@ -75,7 +78,9 @@ def patiently(
     guard = threading.Lock()
     until = time.monotonic() + seconds
 
-    def work(client: http.client.HTTPConnection, done: list[bytes], all_done: Callable[[], int]):
+    def work(
+        client: http.client.HTTPConnection, done: list[bytes], all_done: Callable[[], int]
+    ) -> None:
         while time.monotonic() < until or all_done() < at_least:
             with guard:
                 path = next(asked)
@@ -117,7 +122,12 @@ def _stored(site: Site, answer: bytes) -> int:
     return total
 
 
-def milliseconds(site: Site, asked: Iterator[tuple[str, bytes | None]]) -> float:
+def objects_of(page: bytes) -> list[str]:
+    """The ids of a page's objects."""
+    return [one["id"] for one in json.loads(page).get("objects", [])]
+
+
+def milliseconds(site: Site, asked: Iterable[Asked]) -> float:
     """The median of one client's requests, one after the other; those with a body are posts."""
     client = http.client.HTTPConnection("127.0.0.1", site.port, timeout=PATIENCE)
     plain, posting = headers(site), headers(site) | {"Content-Type": TAXII}
