@@ -79,7 +79,8 @@ def opentaxii(folder: Path, server: Server, database: str) -> Iterator[Site]:
     env = environment(OPENTAXII_CONFIG=str(config))
     # Once before its two processes would both make the tables.
     made = subprocess.run(
-        [binary, "-c", "import opentaxii.http"],
+        [binary, "-c", "import bench.peer_opentaxii"],
+        cwd=ROOT,
         env=env,
         capture_output=True,
         text=True,
@@ -90,7 +91,7 @@ def opentaxii(folder: Path, server: Server, database: str) -> Iterator[Site]:
     _public_collection(server, database)
     command = [
         *(str(binary), "-m", "gunicorn", "--workers", str(WORKERS), "--timeout", "900"),
-        *("--bind", f"127.0.0.1:{port}", "--log-level", "error", "opentaxii.http:app"),
+        *("--bind", f"127.0.0.1:{port}", "--log-level", "error", "bench.peer_opentaxii:app"),
     ]
     with web("OpenTAXII", command, port, folder / "opentaxii.log", env=env) as site:
         yield site

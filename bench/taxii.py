@@ -29,7 +29,7 @@ FULL_POST_SECONDS: Final = 10.0
 POSTED_A_SECOND: Final = 30_000
 PEER_POSTED_A_SECOND: Final = 3_000
 TOOLS: Final = {"wrk": "wrk", "nginx": "nginx-light"}
-OPENTAXII: Final = "OpenTAXII 0.9.3, spared authentication"
+OPENTAXII: Final = "OpenTAXII 0.9.3, spared authentication, its issue 243 worked around"
 
 
 @dataclass
