@@ -25,6 +25,7 @@ from bench.stores import SEED, Hub
 
 FULL: Final = 1_000_000
 FULL_POST_SECONDS: Final = 10.0
+MEMORY: Final = "memory of a server process after all that"
 # More than any server here takes, so that the load does not run dry.
 POSTED_A_SECOND: Final = 30_000
 PEER_POSTED_A_SECOND: Final = 3_000
@@ -57,7 +58,8 @@ class Run:
         """Keep rows, and say so."""
         self.rows += rows
         for one in rows:
-            print(f"  {one['work']}: {one['value']} {one['unit']}", flush=True)
+            told = "skipped" if one["value"] is None else f"{one['value']:,g} {one['unit']}"
+            print(f"  {one['work']}: {told}", flush=True)
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def main(words: Sequence[str] | None = None) -> None:
                 rows, grown = growth.measure(run.grow, run.folder, server)
                 run.add(*rows)
                 peak = max(peak, grown)
-            work = "memory of a server process after all that"
-            run.add(row(work, peak, "MB, peak RSS", at_most=250, judged=run.judged))
+            run.add(row(MEMORY, peak, "MB, peak RSS", at_most=250, judged=run.judged))
         else:
-            for work, unit in _names(run):
+            others = [("growth", "ms"), (MEMORY, "MB")]
+            for work, unit in [*_names(run), *others]:
                 run.add(skipped(work, unit, "no PostgreSQL answers"))
     print()
     table(run.rows)
@@ -181,7 +183,7 @@ def _opentaxii(run: Run, server: Server, hub: Hub) -> Peer:
                 raise load.WrongAnswer("the two stores do not answer the same objects")
             pages = load.patiently(site, paths, run.seconds)
             return Peer(pages, _posted(run, site, peers.objects_path(), PEER_POSTED_A_SECOND))
-    except (peers.NoPeer, servers.DidNotStart) as problem:
+    except (peers.NoPeer, servers.DidNotStart, OSError) as problem:
         print(f"!!! OpenTAXII is MISSING, and the ratios to it: {problem}")
         return Peer()
 
