@@ -1,16 +1,13 @@
 """How long the walk takes, from the click on "send" to each kind of receiver: five demo runs."""
 
 import json
-import os
-import platform
 import re
 import statistics
 import subprocess
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench.record import ROOT, record, row, table
+
 RUNS = 5
 LIMITS_MS = {"taxii": 1000, "webhook": 2000, "mail": 3000}
 WORDS = {
@@ -38,34 +35,15 @@ def once(port: int) -> dict[str, float]:
 def main() -> None:
     """Print the table and write the result file."""
     runs = [once(8100 + number) for number in range(RUNS)]
-    rows = []
-    for name, limit in LIMITS_MS.items():
-        value = statistics.median(run[name] for run in runs)
-        rows.append(
-            {
-                "work": WORDS[name],
-                "value": value,
-                "unit": "ms, median of 5",
-                "target": limit,
-                "met": value < limit,
-                "runs": [run[name] for run in runs],
-            }
+    rows = [
+        row(
+            WORDS[name],
+            statistics.median(run[name] for run in runs),
+            f"ms, median of {RUNS}",
+            at_most=limit,
+            runs=[run[name] for run in runs],
         )
-        print(f"{WORDS[name]:<45} {value:6.0f} ms   limit {limit} ms   {value / limit:.2f} of it")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        check=False,
-    ).stdout.strip()
-    result = {
-        "commit": commit,
-        "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, "
-        f"Python {platform.python_version()}",
-        "rows": rows,
-    }
-    folder = ROOT / "bench" / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "walk.json").write_text(json.dumps(result, indent=2) + "\n")
+        for name, limit in LIMITS_MS.items()
+    ]
+    table(rows)
+    record("walk", rows)
