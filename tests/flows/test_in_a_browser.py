@@ -155,6 +155,24 @@ def test_the_pages_have_no_serious_accessibility_issue(
     assert len(looked_at) == 11
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_behind_a_mails_link_is_good_too(
+    hub: RunningHub, browser: Browser, width: int
+) -> None:
+    link = hub.manage(
+        "shell",
+        "-v0",
+        "-c",
+        "from alerts import answers; from alerts.models import Delivery; "
+        "print(answers.link(Delivery.objects.filter(channel='email').first(), 'seen'))",
+    ).split()[-1]
+    page = browser.new_context(viewport={"width": width, "height": 844}).new_page()
+    page.goto(link)
+    assert page.locator("text=Send this answer").is_visible()
+    assert serious(page) == []
+    assert not overflows(page)
+
+
 def test_a_key_is_issued_copied_and_tested_live(hub: RunningHub, browser: Browser) -> None:
     desk = log_in(browser, hub, "desk@hub.example")
     desk.goto(f"{hub.base}/tools/new/")
