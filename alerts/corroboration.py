@@ -1,22 +1,23 @@
 """When a second member sees the same thing, the whole community should know; never who saw it.
 
 The same indicator, or the same kind of attack on the same kind of system, from two organisations
-inside a window. Call while holding the pen (crc.ordering): of two reports at the same instant, the
-second to hold it sees the first.
+inside a window; a jump in the sightings of two members says as much as a report of each. Call while
+holding the pen (crc.ordering): of two reports at the same instant, the second to hold it sees the
+first.
 """
 
-import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from alerts import fanout
 from alerts.models import Alert, Corroboration, Observation
 from alerts.severity import Severity, assess
-from crc.members.models import Group
-from sharing.models import ListedValue, Release, Report, Submission
+from crc.members.models import Group, Organisation
+from sharing.models import Door, ListedValue, Release, Report, Submission
 from sharing.release import add_sightings
 from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind, Impact, PortSystem
@@ -28,9 +29,9 @@ _PATTERN: Final = "kind:"
 def observe(submission: Submission) -> None:
     """Remember what this submission saw."""
     keys = {
-        _indicator_key(kind, value)
-        for kind, value in ListedValue.objects.filter(object__submission=submission).values_list(
-            "kind", "value"
+        _INDICATOR + key
+        for key in ListedValue.objects.filter(object__submission=submission).values_list(
+            "key", flat=True
         )
     }
     report = Report.objects.filter(submission=submission).first()
@@ -49,9 +50,25 @@ def observe(submission: Submission) -> None:
     )
 
 
-def _indicator_key(kind: str, value: str) -> str:
-    # A digest, so that the longest URL fits and the table shows nobody's indicators.
-    return _INDICATOR + hashlib.sha256(f"{kind}:{value}".encode()).hexdigest()
+def observe_sightings(what: str, source: Organisation, *, since: datetime) -> Submission | None:
+    """Remember that this member's tools see a known indicator far more than usual, once a jump.
+
+    A jump is not a post, so it is remembered as a submission of its own without objects. None when
+    it is remembered already, or when nobody could have seen the same: no value is listed for it.
+    """
+    keys = set(ListedValue.objects.filter(object__stix_id=what).values_list("key", flat=True))
+    seen = Observation.objects.filter(
+        submission__door=Door.SIGHTINGS, source=source, at__gte=since
+    ).filter(key__in=[_INDICATOR + key for key in keys])
+    if not keys or seen.exists():
+        return None
+    now = timezone.now()
+    jump = Submission.objects.create(source=source, door=Door.SIGHTINGS, triaged_at=now)
+    Observation.objects.bulk_create(
+        Observation(submission=jump, source=source, key=_INDICATOR + key, at=now)
+        for key in sorted(keys)
+    )
+    return jump
 
 
 def corroborate(submission: Submission) -> Corroboration | None:
@@ -120,8 +137,8 @@ def _seen_by(story: Corroboration, released: Release) -> dict[str, int]:
         sources.setdefault(key, set()).add(source)
     listed = ListedValue.objects.filter(object__release=released)
     counts = {
-        stix_id: len(sources.get(_indicator_key(kind, value), ()))
-        for stix_id, kind, value in listed.values_list("object__stix_id", "kind", "value")
+        stix_id: len(sources.get(_INDICATOR + key, ()))
+        for stix_id, key in listed.values_list("object__stix_id", "key")
     }
     return {stix_id: count for stix_id, count in counts.items() if count > 1}
 

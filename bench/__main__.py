@@ -1,6 +1,7 @@
 """``make bench``: run every measurement."""
 
-from bench import walk
+from bench import sightings, walk
 
 if __name__ == "__main__":
     walk.main()
+    sightings.main()

@@ -1,16 +1,14 @@
 """How long the walk takes, from the click on "send" to each kind of receiver: five demo runs."""
 
 import json
-import os
-import platform
 import re
 import statistics
 import subprocess
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench import results_file
+from bench.results_file import ROOT
+
 RUNS = 5
 LIMITS_MS = {"taxii": 1000, "webhook": 2000, "mail": 3000}
 WORDS = {
@@ -52,20 +50,4 @@ def main() -> None:
             }
         )
         print(f"{WORDS[name]:<45} {value:6.0f} ms   limit {limit} ms   {value / limit:.2f} of it")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        check=False,
-    ).stdout.strip()
-    result = {
-        "commit": commit,
-        "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, "
-        f"Python {platform.python_version()}",
-        "rows": rows,
-    }
-    folder = ROOT / "bench" / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "walk.json").write_text(json.dumps(result, indent=2) + "\n")
+    results_file.write("walk", rows)

@@ -25,7 +25,7 @@ from sharing.models import (
 )
 from sharing.stix.markings import Json
 from sharing.stix.reading import Facts
-from sharing.stix.values import plain_values
+from sharing.stix.values import key_of, plain_values
 
 
 class Outcome(StrEnum):
@@ -186,6 +186,7 @@ def _listed(
             value=plain.value,
             valid_from=plain.valid_from,
             valid_until=plain.valid_until,
+            key=key_of(plain.kind, plain.value),
         )
         for item, row in zip(items, rows, strict=True)
         if id(row) in new

@@ -20,7 +20,7 @@ from medallion.exceptions import ProcessingError
 from crc import timelimit
 from crc.members.models import ApiKey
 from sharing import envelopes, intake, tasks
-from sharing.models import Collection, Door, Envelope, Placement, Submission
+from sharing.models import Collection, Door, Envelope, Placement, SightingPost, Submission
 from sharing.taxii import access, query, status
 from sharing.taxii.negotiation import MAX_CONTENT_LENGTH, TAXII
 from sharing.taxii.paging import Matches, Page, cut, moment, page
@@ -133,6 +133,9 @@ class HubBackend(Backend):  # type: ignore[misc]
             raise ProcessingError(str(wrong), 422) from None
         body = flask.request.get_data()
         key, collection = access.caller(), access.collection(collection_id)
+        if collection.kind == Collection.Kind.SIGHTINGS:
+            counted = intake.count_sightings(objects, body=body, source=key.organisation, actor=key)
+            return status.counted(counted)
         if envelopes.must_wait(objects, len(body)):
             left = envelopes.leave(body, objects=len(objects), collection=collection, key=key)
             tasks.ring_for(left)
@@ -160,7 +163,10 @@ class HubBackend(Backend):  # type: ignore[misc]
         if envelope:
             return status.pending(envelope)
         submission = Submission.objects.filter(**own, door=Door.TAXII).first()
-        return status.complete(submission) if submission else None
+        if submission:
+            return status.complete(submission)
+        post = SightingPost.objects.filter(**own).first()
+        return status.counted(post) if post else None
 
     def delete_object(
         self, api_root: str, collection_id: str, obj_id: str, args: Query, allowed: Allowed
