@@ -210,7 +210,7 @@ def main() -> None:
             for number in range(asked.members):
                 slug = f"member-{number}"
                 manage(environment, "add_member", slug, "--slug", slug, "--role", "terminal")
-                issued = manage(environment, "issue_key", slug, "--scope", "sightings:write",
+                issued = manage(environment, "issue_key", "--member", slug, "--scope", "sightings:write",
                                 "--json")  # fmt: skip
                 keys.append(json.loads(issued)["key"])
             load = os.getloadavg()[0]

@@ -180,19 +180,24 @@ def write(tally: Tally) -> None:
     """Add a tally to the rows. Call last in a transaction: others wait for these rows."""
     # In one order everywhere, so that two posts at once never wait for each other.
     ordered = sorted(tally.cells.items())
-    adapt = connection.ops.adapt_datetimefield_value
     for start in range(0, len(ordered), _ROWS_AT_ONCE):
         some = ordered[start : start + _ROWS_AT_ONCE]
-        values: list[object] = []
+        values: list[str | int | datetime] = []
         for (what, hour, hours), cell in some:
             values += (
-                what, adapt(_time(hour)), tally.source_id, hours, cell.count, cell.not_seen,
-                cell.kept, adapt(_time(cell.first)), adapt(_time(cell.last)),
+                what, _adapted(hour), tally.source_id, hours, cell.count, cell.not_seen,
+                cell.kept, _adapted(cell.first), _adapted(cell.last),
             )  # fmt: skip
         row = f"({', '.join(['%s'] * len(_COLUMNS))})"
         sql = _UPSERT.format(columns=", ".join(_COLUMNS), rows=", ".join([row] * len(some)))
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
+
+
+def _adapted(seconds: int) -> str | datetime:
+    """As the database driver takes it; Django's fields do this for themselves."""
+    adapted: str | datetime = connection.ops.adapt_datetimefield_value(_time(seconds))
+    return adapted
 
 
 def _time(seconds: int) -> datetime:
