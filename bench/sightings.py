@@ -210,8 +210,8 @@ def main() -> None:
             for number in range(asked.members):
                 slug = f"member-{number}"
                 manage(environment, "add_member", slug, "--slug", slug, "--role", "terminal")
-                issued = manage(environment, "issue_key", "--member", slug, "--scope", "sightings:write",
-                                "--json")  # fmt: skip
+                words = ["issue_key", "--member", slug, "--scope", "sightings:write", "--json"]
+                issued = manage(environment, *words)
                 keys.append(json.loads(issued)["key"])
             load = os.getloadavg()[0]
             seen, took = measure(port, keys, asked.seconds, asked.senders)
