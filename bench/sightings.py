@@ -1,6 +1,7 @@
 """Sightings at full speed over TAXII, and what a web page takes meanwhile.
 
-``python -m bench.sightings [--seconds N] [--members N] [--senders N]``. The hub runs on a
+``python -m bench.sightings [--seconds N] [--members N] [--senders N] [--rate N]``: as fast as the
+hub answers, or with a rate as many sightings a second as asked for and no more. The hub runs on a
 PostgreSQL database of its own (server as tests/backends.py finds it) in two processes, granian's
 where it is installed, else uvicorn's; the envelopes of 1,000 come from this process.
 """
