@@ -17,7 +17,7 @@ from alerts.models import Alert, Corroboration, Observation
 from alerts.severity import Severity, assess
 from crc.members.models import Group
 from sharing.models import ListedValue, Release, Report, Submission
-from sharing.release import add_sightings
+from sharing.release import add_sightings, telltales, unsaid, withheld
 from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind, Impact, PortSystem
 
@@ -26,20 +26,28 @@ _PATTERN: Final = "kind:"
 
 
 def observe(submission: Submission) -> None:
-    """Remember what this submission saw."""
+    """Remember what this submission saw, as far as its source lets anybody learn of it.
+
+    A match tells whoever guesses a value that somebody else has it. So what the reporter keeps to
+    the desk (TLP:RED), keeps back, or would be known by is not there to be matched.
+    """
+    report = Report.objects.filter(submission=submission).first()
+    if report and report.consent is Tlp.RED:
+        return
+    kept_back = withheld(report, telltales(submission.source)) if report else frozenset()
+    hidden = {system.value for system in unsaid(report)} if report else set()
+    listed = ListedValue.objects.filter(object__submission=submission)
     keys = {
         _indicator_key(kind, value)
-        for kind, value in ListedValue.objects.filter(object__submission=submission).values_list(
-            "kind", "value"
-        )
+        for kind, value in listed.values_list("kind", "value")
+        if value not in kept_back
     }
-    report = Report.objects.filter(submission=submission).first()
     if report and report.attack != AttackKind.OTHER:
         keys |= {
             f"{_PATTERN}{report.attack}@{system}"
             for system, impact in report.systems.items()
             # "Something else" twice is not the same thing twice.
-            if impact != Impact.NONE and system != PortSystem.OTHER
+            if impact != Impact.NONE and system not in {*hidden, PortSystem.OTHER}
         }
     Observation.objects.bulk_create(
         Observation(

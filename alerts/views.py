@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import redis.asyncio
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -42,7 +42,8 @@ def _inbox(organisation: Organisation) -> list[Alert]:
         .select_related("group")
     )
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
-    return list(sent.filter(tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
+    theirs = Q(group__everyone=True) | Q(group__members=organisation)
+    return list(sent.filter(theirs, tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
 
 
 @require_safe

@@ -144,11 +144,15 @@ def warn(request: MemberRequest, reference: str) -> HttpResponse:
 
 
 def _report(request: MemberRequest, reference: str) -> Report:
-    return get_object_or_404(
+    found = get_object_or_404(
         Report.objects.select_related("submission__source", "author"),
         submission__reference=reference,
         submission__in=visibility.submissions_for(request.user.organisation),
     )
+    own = found.submission.source == request.user.organisation
+    if not own and not request.user.is_desk:
+        raise Http404  # the desk's organisation has people who are not analysts
+    return found
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

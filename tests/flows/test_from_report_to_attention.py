@@ -224,6 +224,22 @@ def test_a_feed_on_a_shelf_is_no_second_member(port: Port) -> None:
     assert [alert.kind for alert in port.warnings()] == ["warning"]
 
 
+def test_nobody_can_guess_what_another_keeps_to_the_desk(port: Port) -> None:
+    port.file("north", tlp="RED", technical="198.51.100.77")
+    port.file("south", technical="203.0.113.66", withheld="203.0.113.66")
+    port.sweep()
+    port.file(
+        "rail",
+        attack="probe",
+        technical="198.51.100.77 203.0.113.66",
+        system_yard="",
+        system_email="watching",
+        warn_now="yes",
+    )
+    port.sweep()
+    assert [alert.kind for alert in port.warnings()] == ["warning"]
+
+
 def test_something_else_twice_is_not_the_same_thing_twice(port: Port) -> None:
     port.file("north", technical="", system_yard="", system_other="down", warn_now="yes")
     port.file("rail", technical="", system_yard="", system_other="down", warn_now="yes")
