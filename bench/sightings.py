@@ -72,6 +72,8 @@ def hub(environment: dict[str, str], port: int) -> Iterator[str]:
                 break
             time.sleep(0.2)
         yield name
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended by itself, status {server.returncode}")
     finally:
         server.terminate()
         server.wait(20)
@@ -159,7 +161,10 @@ def send(
 def look(port: int, until: float, seen: Seen) -> None:
     """Open a page every now and then, as somebody at a desk would."""
     while time.perf_counter() < until:
-        seen.pages.append(page_time(port))
+        try:
+            seen.pages.append(page_time(port))
+        except (OSError, http.client.HTTPException) as error:
+            seen.wrong.append(f"page: {type(error).__name__} {error}")
         time.sleep(PAGE_EVERY)
 
 
@@ -275,7 +280,11 @@ def report(
         {"work": "one post, 99th percentile", "value": round(posts[98], 1), "unit": "ms"},
         {"work": "count rows written", "value": rows, "unit": "rows"},
         {"work": "their size with indexes", "value": round(size / 1e6, 2), "unit": "MB"},
-        {"work": "posts not answered as they should be", "value": len(seen.wrong), "unit": "posts"},
+        {
+            "work": "requests not answered as they should be",
+            "value": len(seen.wrong),
+            "unit": "requests",
+        },
     ]
     for row in found:
         print(f"{row['work']:<60} {row['value']:>10,} {row['unit']}")
