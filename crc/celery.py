@@ -26,6 +26,8 @@ app.conf.update(
         "socket_connect_timeout": 1,
         "socket_timeout": 10,
         "retry_on_timeout": False,
+        # Kombu would try to connect for six seconds before it gives up; workers have their own.
+        "max_retries": 0,
     },
     # A web request must not wait for a broker that is down: the sweep will ring instead.
     task_publish_retry=False,
@@ -42,6 +44,11 @@ app.conf.update(
             "task": "alerts.tasks.sweep",
             "schedule": float(settings.SWEEP_SECONDS),
             # A sweep that waited for its turn is as good as none.
+            "options": {"expires": settings.SWEEP_SECONDS * 2},
+        },
+        "seal": {
+            "task": "sharing.tasks.seal",
+            "schedule": float(settings.SWEEP_SECONDS),
             "options": {"expires": settings.SWEEP_SECONDS * 2},
         },
     },

@@ -181,6 +181,8 @@ CORROBORATION_KIND_WINDOW_HOURS = env.number("CRC_CORROBORATION_KIND_WINDOW_HOUR
 # TAXII wants HTTP Basic to be there, and lets an operator switch it off (8.2.2).
 TAXII_BASIC = env.flag("CRC_TAXII_BASIC", default=True)
 TAXII_QUERY_SECONDS = env.number("CRC_TAXII_QUERY_SECONDS", 10, at_least=1)
+# How often the poll log of the tools is written; 0 is never, for tests.
+TOOL_USE_SECONDS = env.number("CRC_TOOL_USE_SECONDS", 1)
 # A release names a port system only where at least so many members run one like it.
 SMALLEST_CROWD = env.number("CRC_SMALLEST_CROWD", 3, at_least=1)
 ANSWER_LINK_DAYS = env.number("CRC_ANSWER_LINK_DAYS", 14, at_least=1)

@@ -13,7 +13,7 @@ from crc.members.models import ApiKey
 from sharing.intake import check, destination, take_in
 from sharing.models import Collection, Door, Envelope, Submission
 from sharing.stix import reading
-from sharing.stix.patterns import is_simple
+from sharing.stix.patterns import effort
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,8 @@ def must_wait(objects: list[Any], size: int) -> bool:
     if len(objects) > WAITS_ABOVE_OBJECTS or size > WAITS_ABOVE_BYTES:
         return True
     patterns = [obj["pattern"] for obj in objects if isinstance(obj, dict) and "pattern" in obj]
-    slow = (len(text) for text in patterns if isinstance(text, str) and not is_simple(text))
-    return sum(slow) > WAITS_ABOVE_PATTERN_CHARS
+    slow = sum(effort(text) for text in patterns if isinstance(text, str))
+    return slow > WAITS_ABOVE_PATTERN_CHARS
 
 
 def leave(body: bytes, *, objects: int, collection: Collection, key: ApiKey) -> Envelope:

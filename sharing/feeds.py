@@ -16,6 +16,7 @@ from crc.members.roles import Scope
 from sharing import visibility
 from sharing.models import ListedValue
 from sharing.stix.extract import IndicatorKind
+from sharing.tooluse.recording import recorded_view, served
 
 KINDS: Final = frozenset(kind.value for kind in IndicatorKind if kind is not IndicatorKind.CVE)
 
@@ -34,6 +35,7 @@ def values(kind: str, *, reader: Organisation) -> list[str]:
 
 
 @require_safe
+@recorded_view
 def plain_list(request: HttpRequest, kind: str) -> HttpResponse:
     """``/lists/<kind>.txt`` for a key with ``lists:read``: Basic, Bearer or Token."""
     if kind not in KINDS:
@@ -50,7 +52,8 @@ def plain_list(request: HttpRequest, kind: str) -> HttpResponse:
         return HttpResponse(
             "This key lacks the scope lists:read.\n", status=403, content_type="text/plain"
         )
-    body = "".join(f"{value}\n" for value in values(kind, reader=key.organisation)).encode()
+    found = values(kind, reader=key.organisation)
+    body = "".join(f"{value}\n" for value in found).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     answer = HttpResponse(
         body,
@@ -58,7 +61,10 @@ def plain_list(request: HttpRequest, kind: str) -> HttpResponse:
         headers={"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"},
     )
     conditional = get_conditional_response(request, etag=etag, response=answer)
-    return conditional if isinstance(conditional, HttpResponse) else answer
+    if isinstance(conditional, HttpResponse):
+        answer = conditional
+    served(len(found) if answer.status_code == 200 else 0)
+    return answer
 
 
 def _token(request: HttpRequest) -> str:

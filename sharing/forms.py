@@ -9,6 +9,7 @@ from django import forms
 from django.utils import timezone
 
 from crc.members.models import User
+from crc.members.roles import Markings, Scope
 from sharing.models import Door, Report, Submission
 from sharing.stix.markings import Tlp
 from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, Impact, PortSystem
@@ -204,3 +205,50 @@ class ReportForm(forms.Form):
             may_name=cleaned["may_name"],
             withheld=cleaned["withheld"],
         ), submission
+
+
+class KeyForm(forms.Form):
+    """A new key for one tool."""
+
+    token = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
+    label = PlainText(
+        label="Which tool is it for?",
+        max_length=80,
+        help_text="One key for each tool, so that you can see and end each by itself. Such as "
+        "“Sentinel, production”.",
+    )
+    scopes = forms.MultipleChoiceField(
+        label="What may it do?",
+        widget=forms.CheckboxSelectMultiple,
+        choices=Scope.choices,
+        initial=[Scope.TAXII_READ.value],
+        error_messages={"required": "Choose one at least."},
+    )
+    days = forms.TypedChoiceField(
+        label="How long is it good for?",
+        coerce=int,
+        choices=[(90, "90 days"), (365, "One year"), (730, "Two years"), (0, "Until revoked")],
+        initial=365,
+    )
+    markings = forms.ChoiceField(
+        label="Which markings does the tool know?",
+        widget=forms.RadioSelect,
+        choices=[
+            (Markings.TLP2.value, "TLP 2.0, as most do"),
+            (
+                Markings.TLP1_2.value,
+                "TLP 1.0 only, as Cortex XSOAR: it gets both, and nothing above TLP:AMBER",
+            ),
+        ],
+        initial=Markings.TLP2.value,
+    )
+
+    def terms(self) -> dict[str, Any]:
+        """What ``crc.members.keys.issue`` is given."""
+        days = self.cleaned_data["days"]
+        return {
+            "label": self.cleaned_data["label"],
+            "scopes": self.cleaned_data["scopes"],
+            "markings": self.cleaned_data["markings"],
+            "expires_at": timezone.now() + timedelta(days=days) if days else None,
+        }

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import Exists, Max, OuterRef
+from django.db.models import Exists, OuterRef
 
 from crc.ordering import take_the_pen
+from sharing import segments
 from sharing.models import Collection, Placement, StixObject, StoreClock
 
 # Further than this no instant is moved: what would have to be came later, from elsewhere.
@@ -48,15 +49,16 @@ def place(rows: Sequence[Past], collection: Collection) -> list[int]:
                     collection=collection,
                     object_id=stored[(*key, row.digest)],
                     date_added=here[key],
-                    stix_id=row.stix_id,
                     version=row.version,
                     latest=False,
                 )
             )
         instants.append(here.get(key, 0))
-    Placement.objects.bulk_create(new, batch_size=500)
-    _mark_latest(collection, {placement.stix_id for placement in new})
-    _let_the_clock_follow(free.last)
+    if new:
+        Placement.objects.bulk_create(new, batch_size=500)
+        _mark_latest(collection, {row.stix_id for row in rows})
+        changed = _tick(free.last)
+        Collection.objects.filter(pk=collection.pk).update(changed=changed, newest=free.last)
     return instants
 
 
@@ -70,17 +72,19 @@ def _stored(rows: Sequence[Past]) -> dict[tuple[str, int, str], int]:
 
 def _here(rows: Sequence[Past], collection: Collection) -> dict[tuple[str, int], int]:
     held = Placement.objects.filter(
-        collection=collection, stix_id__in={row.stix_id for row in rows}
+        collection=collection, object__stix_id__in={row.stix_id for row in rows}
     )
     return {
         (stix_id, version): instant
-        for stix_id, version, instant in held.values_list("stix_id", "version", "date_added")
+        for stix_id, version, instant in held.values_list(
+            "object__stix_id", "version", "date_added"
+        )
     }
 
 
 def _newest(collection: Collection) -> int:
-    newest = Placement.objects.filter(collection=collection).aggregate(at=Max("date_added"))["at"]
-    return newest or 0
+    """Also counts what was deleted since: readers have passed it."""
+    return Collection.objects.values_list("newest", flat=True).get(pk=collection.pk)
 
 
 class _Free:
@@ -110,15 +114,24 @@ class _Free:
 
 
 def _mark_latest(collection: Collection, stix_ids: set[str]) -> None:
-    mine = Placement.objects.filter(collection=collection, stix_id__in=stix_ids)
-    later = Placement.objects.filter(
-        collection=collection, stix_id=OuterRef("stix_id"), version__gt=OuterRef("version")
+    mine = Placement.objects.filter(collection=collection, object__stix_id__in=stix_ids)
+    later = Exists(
+        Placement.objects.filter(
+            collection=collection,
+            object__stix_id=OuterRef("object__stix_id"),
+            version__gt=OuterRef("version"),
+        )
     )
-    mine.filter(Exists(later), latest=True).update(latest=False)
-    mine.filter(~Exists(later), latest=False).update(latest=True)
+    for rows, latest in ((mine.filter(later, latest=True), False), (mine.filter(~later), True)):
+        keys = list(rows.exclude(latest=latest).values_list("pk", flat=True))
+        changing = Placement.objects.filter(pk__in=keys)
+        segments.spoil(collection, changing)
+        changing.update(latest=latest)
 
 
-def _let_the_clock_follow(instant: int) -> None:
-    """What comes next comes later, even where an instant was moved past the present."""
-    StoreClock.objects.get_or_create(pk=1)
-    StoreClock.objects.filter(pk=1, last__lt=instant).update(last=instant)
+def _tick(instant: int) -> int:
+    """An instant that nothing else has, after ``instant``; what comes next comes after it."""
+    clock, _ = StoreClock.objects.get_or_create(pk=1)
+    now = max(instant, clock.last) + 1
+    StoreClock.objects.filter(pk=1).update(last=now)
+    return now

@@ -51,8 +51,7 @@ def accept(
     """Check, store and place ``objects``; the receipt says what became of each.
 
     ``submission`` and ``report`` come unsaved and are saved here with everything else, or not at
-    all. What is marked stricter than ``at_most`` is refused. TLP:RED is stored but never placed: it
-    must not reach a collection.
+    all. What is marked stricter than ``at_most`` is refused.
     """
     checked = check(objects, default_tlp=default_tlp, at_most=at_most)
     return take_in(checked, submission=submission, into=into, actor=actor, report=report)
@@ -74,30 +73,20 @@ def take_in(
     report: Report | None = None,
 ) -> Receipt:
     """Store and place what was checked, in one transaction; the second half of ``accept``."""
-    good = [item for item in checked if isinstance(item, Item)]
-    red = [item for item in good if item.facts.tlp is Tlp.RED]
+    into = list(into)
     with transaction.atomic():
-        submission.save(force_insert=True)
-        if report:
-            report.save(force_insert=True)
-        stored = {
-            **_by_identity(red, put(red, into=[], submission=submission)),
-            **_by_identity(
-                good,
-                put(
-                    [item for item in good if item.facts.tlp is not Tlp.RED],
-                    into=into,
-                    submission=submission,
-                ),
-                skip=red,
-            ),
-        }
-        results = [stored[id(item)] if isinstance(item, Item) else item for item in checked]
+        good = [item for item in checked if isinstance(item, Item)]
+        stored = iter(put(good, into=into, submission=submission))
+        results = [next(stored) if isinstance(item, Item) else item for item in checked]
         submission.receipt = [
             [result.stix_id, result.version, result.outcome.value, result.reason]
             for result in results
         ]
-        submission.save(update_fields=["receipt"])
+        if not is_news(into):
+            submission.triaged_at = submission.received_at
+        submission.save(force_insert=True)
+        if report:
+            report.save(force_insert=True)
         audit.record(
             "submission.accepted",
             actor=actor,
@@ -105,8 +94,18 @@ def take_in(
             door=submission.door,
             objects=len(results),
         )
-        transaction.on_commit(lambda: _announce(submission))
+        if submission.triaged_at is None:
+            transaction.on_commit(lambda: _announce(submission))
     return Receipt(submission, results)
+
+
+def is_news(into: Iterable[Collection]) -> bool:
+    """Whether a member tells what it saw itself, which goes to its inbox, and triage should look.
+
+    What is put on a shelf is what somebody publishes: a feed that repeats a member's indicator is
+    no second member that saw it.
+    """
+    return any(collection.kind == Collection.Kind.INBOX for collection in into)
 
 
 def _check(obj: Any, default_tlp: Tlp, at_most: Tlp) -> Checked:
@@ -135,14 +134,6 @@ def _refused(obj: Any, reason: str) -> Result:
 def _told(said: object, length: int) -> str:
     """What a sender wrote, fit to be repeated: PostgreSQL keeps no NUL."""
     return said[:length].replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(said, str) else ""
-
-
-def _by_identity(
-    items: Sequence[Item], results: Sequence[Result], skip: Sequence[Item] = ()
-) -> dict[int, Result]:
-    left_out = {id(item) for item in skip}
-    kept = [item for item in items if id(item) not in left_out]
-    return {id(item): result for item, result in zip(kept, results, strict=True)}
 
 
 def _announce(submission: Submission) -> None:

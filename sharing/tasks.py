@@ -3,7 +3,7 @@
 import logging
 
 from crc.celery import app, ring
-from sharing import envelopes
+from sharing import envelopes, segments
 from sharing.models import Envelope
 
 log = logging.getLogger(__name__)
@@ -13,6 +13,12 @@ log = logging.getLogger(__name__)
 def open_envelope(envelope_id: str) -> None:
     """Take one large post in."""
     envelopes.open_one(envelope_id)
+
+
+@app.task(name="sharing.tasks.seal")  # type: ignore[untyped-decorator]
+def seal() -> None:
+    """Make pages ready behind the writers."""
+    segments.seal_all()
 
 
 def ring_for(envelope: Envelope) -> bool:

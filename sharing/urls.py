@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from sharing import feeds, views
+from sharing import feeds, tools, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -12,4 +12,10 @@ urlpatterns = [
     path("reports/<slug:reference>/", views.receipt, name="receipt"),
     path("reports/<slug:reference>/warn/", views.warn, name="warn"),
     path("lists/<slug:kind>.txt", feeds.plain_list, name="list"),
+    path("tools/", tools.tools, name="tools"),
+    path("tools/new/", tools.issue, name="tool-issue"),
+    path("tools/keys/<slug:lookup>/", tools.tool, name="tool"),
+    path("tools/keys/<slug:lookup>/test/", tools.test, name="tool-test"),
+    path("tools/keys/<slug:lookup>/revoke/", tools.revoke, name="tool-revoke"),
+    path("tools/settings/<slug:slug>/", tools.recipe, name="tool-recipe"),
 ]

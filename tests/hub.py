@@ -62,8 +62,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_hub() -> Iterator[RunningHub]:
-    """The embedded default in a folder of its own, with two members and the desk."""
+def running_hub(**settings: str) -> Iterator[RunningHub]:
+    """The embedded default in a folder of its own, unless ``settings`` say otherwise."""
     port = free_port()
     data_dir = Path(tempfile.mkdtemp(prefix="crc-hub-"))
     environment = {
@@ -76,6 +76,7 @@ def running_hub() -> Iterator[RunningHub]:
         "CRC_BASE_URL": f"http://127.0.0.1:{port}",
         "CRC_LOG_LEVEL": "ERROR",
         "CRC_SMTP_URL": f"smtp://127.0.0.1:{free_port()}",
+        **settings,
     }
     runner = subprocess.Popen(
         [sys.executable, "-m", "crc.runner", "--port", str(port)],

@@ -59,7 +59,24 @@ function keepDraft(form) {
   });
 }
 
+/* The clipboard is for https pages alone; elsewhere the old way still works. */
+async function copyFrom(button) {
+  const source = button.closest(".copy").querySelector("pre, code");
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+  } catch {
+    getSelection().selectAllChildren(source);
+    document.execCommand("copy");
+  }
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+}
+
 document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("[data-copy]").forEach((b) => {
+    b.hidden = false;
+    b.addEventListener("click", () => copyFrom(b));
+  });
   document.querySelectorAll("[data-theme-switch]").forEach((b) => {
     b.hidden = false;
     b.addEventListener("click", switchTheme);

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.text import slugify
 
 from crc.members import audit
@@ -134,7 +133,7 @@ def _must_be_ours(shelf: Collection, held: Held) -> None:
     wanted: dict[tuple[str, int], list[int]] = {}
     for entry in held.entries:
         wanted.setdefault((entry.stix_id, entry.version), []).append(entry.added)
-    here = shelf.placements.values_list("stix_id", "version", "date_added")
+    here = shelf.placements.values_list("object__stix_id", "version", "date_added")
     for stix_id, version, instant in here.iterator():
         moves = (instant - added for added in wanted.get((stix_id, version), ()))
         if not any(0 <= move <= history.FURTHEST_MOVE for move in moves):
@@ -173,8 +172,7 @@ def _store(
     checked = [_checked(file, entry, Tlp(shelf.tlp)) for entry in chunk]
     receipt = take_in(
         checked,
-        # Old news raises no warnings: it counts as triaged.
-        submission=Submission(source=_desk(), door=Door.IMPORT, triaged_at=timezone.now()),
+        submission=Submission(source=_desk(), door=Door.IMPORT),
         into=[],
         actor="operator",
     )
@@ -206,8 +204,8 @@ def _desk() -> Organisation:
 def _place(rows: Sequence[history.Past], shelf: Collection, tally: Moved) -> None:
     with transaction.atomic():
         before = set(
-            shelf.placements.filter(stix_id__in={row.stix_id for row in rows}).values_list(
-                "stix_id", "version"
+            shelf.placements.filter(object__stix_id__in={row.stix_id for row in rows}).values_list(
+                "object__stix_id", "version"
             )
         )
         instants = history.place(rows, shelf)

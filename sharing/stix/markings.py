@@ -22,7 +22,7 @@ class Tlp(StrEnum):
     @property
     def rank(self) -> int:
         """0 for CLEAR to 4 for RED; larger is stricter."""
-        return _ORDER.index(self)
+        return _RANK[self]
 
     @property
     def label(self) -> str:
@@ -35,6 +35,7 @@ class Tlp(StrEnum):
 
 
 _ORDER: Final = list(Tlp)
+_RANK: Final = {tlp: rank for rank, tlp in enumerate(Tlp)}
 
 EXTENSION_ID: Final = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08dde9e88d"
 _CREATED: Final = "2022-10-01T00:00:00.000Z"
@@ -93,6 +94,8 @@ def strictest(marking_refs: list[str], *, default: Tlp) -> Tlp:
     """
     if not marking_refs:
         return default
+    if len(marking_refs) == 1 and marking_refs[0] in _LEVEL_BY_ID:
+        return _LEVEL_BY_ID[marking_refs[0]]
     try:
         levels = [_LEVEL_BY_ID[ref] for ref in marking_refs]
     except KeyError as unknown:

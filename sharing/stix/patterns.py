@@ -11,6 +11,8 @@ MAX_PATTERN_CHARS: Final = 10_000
 MAX_PATTERN_COMPARISONS: Final = 300
 MAX_PATTERN_NESTING: Final = 20
 _CACHED_PATTERNS: Final = 1_024
+# Too short for more comparisons than are allowed.
+_PLAIN_CHARS: Final = 1_000
 _SHOWN_CHARS: Final = 200
 
 # What nearly every indicator holds: equalities on known observables, joined by OR. The parser of
@@ -41,6 +43,11 @@ _FALLS: Final = (AttributeError, LookupError, NameError, TypeError, ValueError)
 _parser: Final = Lock()
 
 
+def is_plain(pattern: str) -> bool:
+    """Whether the pattern is surely right: short, and as nearly every indicator has it."""
+    return len(pattern) < _PLAIN_CHARS and _SIMPLE.fullmatch(pattern) is not None
+
+
 def problem(pattern: str) -> str | None:
     """What is wrong with a pattern of type ``stix``, in words for its author; None when nothing."""
     if not pattern:
@@ -57,9 +64,11 @@ def problem(pattern: str) -> str | None:
     return _parsed(pattern)
 
 
-def is_simple(pattern: str) -> bool:
-    """Whether the pattern is checked in microseconds, without the grammar's parser."""
-    return len(pattern) <= MAX_PATTERN_CHARS and bool(_SIMPLE.fullmatch(pattern))
+def effort(pattern: str) -> int:
+    """How many characters the grammar's parser has to read; the others take microseconds."""
+    if len(pattern) > MAX_PATTERN_CHARS or _SIMPLE.fullmatch(pattern):
+        return 0
+    return len(pattern)
 
 
 def misnamed(pattern: str) -> str | None:

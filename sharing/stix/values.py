@@ -41,28 +41,30 @@ class PlainValue:
 
 def plain_values(obj: Json) -> list[PlainValue]:
     """The values of an indicator whose pattern is ``[path = 'value']``, or several joined by OR."""
-    pattern = obj.get("pattern", "")
-    listable = (
-        obj["type"] == "indicator"
-        and obj.get("pattern_type") == "stix"
-        and len(pattern) <= _MAX_PATTERN
-        and _LISTABLE.fullmatch(pattern.strip())
-    )
-    if not listable:
+    if obj["type"] != "indicator" or obj.get("pattern_type") != "stix":
         return []
-    until = obj.get("valid_until")
-    return [
-        PlainValue(
-            _KIND_BY_PATH[path],
-            value,
-            datetime.fromisoformat(obj["valid_from"]),
-            datetime.fromisoformat(until) if until else None,
-        )
-        for path, value in _comparisons(pattern)
+    terms = [
+        (path, value)
+        for path, value in _comparisons(obj.get("pattern", "").strip())
         # A line break would let one indicator write lines of its own into a firewall's list.
         if path in _KIND_BY_PATH and 0 < len(value) <= MAX_VALUE and value.isprintable()
     ]
+    if not terms:
+        return []
+    since, until = datetime.fromisoformat(obj["valid_from"]), obj.get("valid_until")
+    end = datetime.fromisoformat(until) if until else None
+    return [PlainValue(_KIND_BY_PATH[path], value, since, end) for path, value in terms]
 
 
 def _comparisons(pattern: str) -> list[tuple[str, str]]:
-    return [(found[1], _ESCAPED.sub(r"\1", found[2])) for found in _COMPARISON.finditer(pattern)]
+    """Path and value of each comparison of a listable pattern; none of any other."""
+    found = _LISTABLE.fullmatch(pattern) if len(pattern) <= _MAX_PATTERN else None
+    if not found:
+        return []
+    if found[3] is None:  # the usual one comparison
+        return [(found[1], _plain(found[2]))]
+    return [(term[1], _plain(term[2])) for term in _COMPARISON.finditer(pattern)]
+
+
+def _plain(escaped: str) -> str:
+    return _ESCAPED.sub(r"\1", escaped) if "\\" in escaped else escaped

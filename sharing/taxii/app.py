@@ -13,7 +13,7 @@ import flask
 import medallion
 import orjson
 from django.conf import settings
-from django.db import OperationalError, close_old_connections
+from django.db import OperationalError, close_old_connections, connection
 from flask.json.provider import JSONProvider
 from medallion import auth
 from medallion.exceptions import ProcessingError
@@ -22,10 +22,22 @@ from werkzeug.wrappers import Response
 
 from crc.members.models import ApiKey
 from crc.members.roles import Scope
+from sharing.addresses import API_ROOT
+from sharing.segments import pack
 from sharing.stix import reading
-from sharing.taxii.backend import API_ROOT, NOT_FOUND, HubBackend
-from sharing.taxii.negotiation import MAX_CONTENT_LENGTH, TAXII, TooLarge, prepare
+from sharing.taxii import access
+from sharing.taxii.backend import NOT_FOUND, HubBackend
+from sharing.taxii.negotiation import (
+    MAX_CONTENT_LENGTH,
+    TAXII,
+    WORTH_COMPRESSING,
+    TooLarge,
+    prepare,
+    takes_gzip,
+)
+from sharing.taxii.pages import Ready
 from sharing.taxii.paging import MAX_LIMIT, BadQuery
+from sharing.tooluse.recording import recorded
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +49,9 @@ RETRY_SECONDS: Final = 5
 class FastJson(JSONProvider):
     """orjson, so that stored bodies go out as they are; reading refuses what we never store."""
 
-    def dumps(self, obj: Any, **kwargs: Any) -> str:
-        """Compact JSON."""
-        return orjson.dumps(obj).decode()
+    def dumps(self, obj: Any, **kwargs: Any) -> Any:
+        """Compact JSON, as bytes: what goes out needs no other form."""
+        return obj.body if isinstance(obj, Ready) else orjson.dumps(obj)
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Parsed JSON; raises ValueError with a reason."""
@@ -49,7 +61,7 @@ class FastJson(JSONProvider):
 class Request(flask.Request):
     """medallion's views read bodies through this."""
 
-    def on_json_loading_failure(self, e: ValueError | None) -> NoReturn:
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
         """Say what is wrong with the JSON; Flask keeps it to itself."""
         raise BadRequest(str(e))
 
@@ -125,7 +137,7 @@ def caller(username: str, password: str) -> ApiKey | None:
     Flask-HTTPAuth calls this with empty strings when no credentials came, and takes only None or
     False for a refusal.
     """
-    key = ApiKey.authenticate(password) if password else None
+    key = access.sign_in(password) if password else None
     if key and not (key.allows(Scope.TAXII_READ) or key.allows(Scope.TAXII_WRITE)):
         flask.abort(403, "This key has no TAXII scope. Issue one with taxii:read or taxii:write.")
     return key
@@ -144,6 +156,19 @@ def unauthorized(status: int) -> Response:
 _flask = _configured()
 
 
+@_flask.after_request
+def finished(answer: flask.Response) -> flask.Response:
+    """TAXII's media type on everything (3.1, OPTIONS too), compressed where that is worth it."""
+    answer.headers["Content-Type"] = TAXII
+    length = answer.content_length or 0
+    ready = "Content-Encoding" in answer.headers
+    if not ready and length >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
+        answer.set_data(pack(answer.get_data()))
+        answer.headers["Content-Encoding"] = "gzip"
+        answer.headers["Vary"] = "Accept-Encoding"
+    return answer
+
+
 def serves(path: str, accept: str) -> bool:
     """Whether a request is for TAXII: by its address, or because it asks for TAXII.
 
@@ -152,23 +177,28 @@ def serves(path: str, accept: str) -> bool:
     return f"{path}/".startswith(PATHS) or "application/taxii+json" in accept.lower()
 
 
+@recorded
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """The WSGI application for what it ``serves``, which must arrive with its prefix."""
     # Django closes stale connections on its own request signals; Flask sends none.
     close_old_connections()
-    method = environ["REQUEST_METHOD"]
+    # sharing.freshness asks the first question, and notices.
+    connection.health_check_done = True  # type: ignore[attr-defined]
     try:
-        answer = _answer(environ)
-        answer.headers["Content-Type"] = TAXII  # on OPTIONS, too (3.1)
-        environ["REQUEST_METHOD"] = method  # HEAD, which was asked as GET, gets no body
-        return answer(environ, start_response)
+        return _answered(environ, start_response)
     finally:
         close_old_connections()
 
 
-def _answer(environ: dict[str, Any]) -> Response:
+def _answered(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    is_head = environ["REQUEST_METHOD"] == "HEAD"
     try:
         prepare(environ)
     except TooLarge:
-        return error(413, "Too large", f"Send at most {MAX_CONTENT_LENGTH} bytes at a time.")
-    return Response.from_app(_flask, environ)
+        refusal = error(413, "Too large", f"Send at most {MAX_CONTENT_LENGTH} bytes at a time.")
+        return refusal(environ, start_response)
+    if is_head:
+        answer = Response.from_app(_flask, environ)
+        environ["REQUEST_METHOD"] = "HEAD"  # it was asked as GET, and gets no body
+        return answer(environ, start_response)
+    return _flask(environ, start_response)

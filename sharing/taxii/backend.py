@@ -7,6 +7,7 @@ drops. Clause numbers are those of TAXII 2.1.
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,14 +20,23 @@ from medallion.exceptions import ProcessingError
 
 from crc import timelimit
 from crc.members.models import ApiKey
+from crc.members.roles import Markings
 from sharing import envelopes, intake, tasks
+from sharing.addresses import API_ROOT
 from sharing.models import Collection, Door, Envelope, Placement, Submission
-from sharing.taxii import access, query, status
-from sharing.taxii.negotiation import MAX_CONTENT_LENGTH, TAXII
+from sharing.segments import told
+from sharing.taxii import access, pages, query, status
+from sharing.taxii.negotiation import (
+    MAX_CONTENT_LENGTH,
+    TAXII,
+    WORTH_COMPRESSING,
+    takes_gzip,
+)
+from sharing.taxii.pages import Ready
 from sharing.taxii.paging import Matches, Page, cut, moment, page
 from sharing.taxii.serving import served
+from sharing.tooluse import recording
 
-API_ROOT: Final = "crc"
 MEDIA_TYPE: Final = "application/stix+json;version=2.1"
 NOT_FOUND: Final = "There is no such thing here"
 
@@ -74,9 +84,10 @@ class HubBackend(Backend):  # type: ignore[misc]
 
     def get_objects(
         self, api_root: str, collection_id: str, args: Query, allowed: Allowed, limit: int
-    ) -> tuple[Answer, Headers]:
+    ) -> tuple[Ready | Answer, Headers]:
         """5.4."""
-        return _objects(_Asked("objects", collection_id, allowed))
+        asked = _Asked("objects", collection_id, allowed)
+        return _whole(asked) if asked.is_plain else _objects(asked)
 
     def get_object(
         self,
@@ -96,7 +107,7 @@ class HubBackend(Backend):  # type: ignore[misc]
         """5.3."""
         return _paged(
             _Asked("manifest", collection_id, allowed),
-            ("date_added", "stix_id", "object__version_text"),
+            ("date_added", "object__stix_id", "object__version_text"),
             show=lambda added, stix_id, version: {
                 "id": stix_id,
                 "date_added": moment(added),
@@ -171,7 +182,7 @@ class HubBackend(Backend):  # type: ignore[misc]
         which = query.chosen_versions(wanted.get("version", ("all",)))
         if "spec_version" in wanted:
             which &= Q(object__spec_version__in=wanted["spec_version"])
-        chosen = query.in_collection(collection, key=key).filter(which, stix_id=obj_id)
+        chosen = query.in_collection(collection, key=key).filter(which, object__stix_id=obj_id)
         try:
             taken = intake.take_back(chosen, collection, obj_id, actor=key)
         except intake.NotYours as reason:
@@ -215,6 +226,11 @@ class _Asked:
         matches = query.matches(asked, allowed)
         self.page: Page = page(asked, matches, bound_to=self.bound_to)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether everything newest is asked for, in the form in which it is kept."""
+        return not self.page.matches and self.key.markings == Markings.TLP2
+
     def rows(self) -> QuerySet[Placement]:
         """What matches and comes after the cursor, oldest first (3.3)."""
         matches: Matches = self.page.matches
@@ -226,8 +242,35 @@ class _Asked:
     def must_hold_the_object(self) -> None:
         """5.6: nothing left after filters is an empty answer; no such object is 404."""
         here = query.in_collection(self.collection, key=self.key)
-        if self.stix_id and not here.filter(stix_id=self.stix_id).exists():
+        if self.stix_id and not here.filter(object__stix_id=self.stix_id).exists():
             raise ProcessingError(NOT_FOUND, 404)
+
+
+def _whole(asked: _Asked) -> tuple[Ready | Answer, Headers]:
+    """5.4 without filters, which is what tools ask for all day."""
+
+    def rows(after: int, limit: int) -> list[tuple[int, bytes]]:
+        found = query.rows(asked.collection, {}, key=asked.key).filter(date_added__gt=after)
+        columns = found.order_by("date_added").values_list(
+            "date_added", "object__lacks_spec_version", "object__body"
+        )
+        with timelimit.within(settings.TAXII_QUERY_SECONDS):
+            return [
+                (added, told(body.encode(), lacks_spec_version=lacks))
+                for added, lacks, body in columns[:limit]
+            ]
+
+    ready = pages.whole(
+        asked.collection, asked.page, access.state(), rows=rows, bound_to=asked.bound_to
+    )
+    recording.served(ready.count)
+    if not ready.body:
+        return {}, _nothing_new(asked.page)
+    headers = _dates(ready.first, ready.last)
+    if len(ready.body) >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return replace(ready, body=ready.packed), headers
+    return ready, headers
 
 
 def _objects(asked: _Asked) -> tuple[Answer, Headers]:
@@ -258,6 +301,7 @@ def _paged(
         # One more than wanted tells whether there is more; in chunks, as bodies may be large.
         found = asked.rows().values_list(*columns)[: asked.page.limit + 1].iterator(chunk_size=100)
         shown, more = cut(((row[0], show(*row)) for row in found), asked.page, weigh=weigh)
+    recording.served(len(shown))
     if not shown:
         return {}, _nothing_new(asked.page)
     first, last = shown[0][0], shown[-1][0]

@@ -21,6 +21,7 @@ MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
 _SALT: Final = "sharing.taxii.next"
 # The type wants six digits (2); clients send from none to nine.
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
+_LAST: Final = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 _LIMIT: Final = re.compile(r"[0-9]{1,9}")
 
 Terms = tuple[str, ...]
@@ -57,7 +58,8 @@ def micros(text: str, *, name: str = "added_after") -> int:
     if found is None:
         raise BadQuery(f"{name} must be a timestamp such as 2026-11-24T08:00:00.000000Z")
     seconds, fraction = found
-    return seconds * 1_000_000 + int(f"{fraction:0<6}"[:6])
+    # A leap second may belong to a year that cannot be written.
+    return min(seconds * 1_000_000 + int(f"{fraction:0<6}"[:6]), _LAST)
 
 
 def moment(instant: int) -> str:

@@ -61,9 +61,9 @@ def rows(
     """The placements in a collection that match, for this key."""
     found = in_collection(collection, key=key)
     if stix_id:
-        found = found.filter(stix_id=stix_id)
+        found = found.filter(object__stix_id=stix_id)
     if "id" in asked:
-        found = found.filter(stix_id__in=asked["id"])
+        found = found.filter(object__stix_id__in=asked["id"])
     if "type" in asked:
         found = found.filter(object__type__in=asked["type"])
     if "spec_version" in asked:
@@ -108,7 +108,7 @@ def _parts(terms: Terms, exact: list[int]) -> Iterator[Q]:
     if "first" in terms:
         earlier = Placement.objects.filter(
             collection=OuterRef("collection"),
-            stix_id=OuterRef("stix_id"),
+            object__stix_id=OuterRef("object__stix_id"),
             version__lt=OuterRef("version"),
         )
         yield Q(~Exists(earlier))

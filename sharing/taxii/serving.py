@@ -4,15 +4,13 @@ import orjson
 
 from crc.members.models import ApiKey
 from crc.members.roles import Markings
+from sharing.segments import told
 from sharing.stix.markings import with_tlp1
-
-_SPEC_VERSION = b'{"spec_version":"2.1",'
 
 
 def served(body: bytes, *, lacks_spec_version: bool, key: ApiKey) -> bytes:
     """The bytes that go out for one object."""
-    # Stored JSON is compact and never empty: what follows the brace is its first key.
-    told = _SPEC_VERSION + body[1:] if lacks_spec_version else body
+    whole = told(body, lacks_spec_version=lacks_spec_version)
     if key.markings == Markings.TLP1_2:
-        told = orjson.dumps(with_tlp1(orjson.loads(told)))
-    return told
+        return orjson.dumps(with_tlp1(orjson.loads(whole)))
+    return whole

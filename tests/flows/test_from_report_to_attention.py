@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from django.core.management import call_command
 from standardwebhooks import Webhook
 
 from alerts.models import Answer, Delivery
-from sharing.models import Placement, Report, StixObject
+from sharing.intake import accept
+from sharing.models import Collection, Door, Placement, Report, StixObject, Submission
 from sharing.release import standard_title, told_to_others
 from tests.conftest import HASH, Port, Receiver
 
@@ -205,6 +207,21 @@ def test_a_second_member_makes_it_a_campaign(port: Port) -> None:
     versions = [json.loads(row.body) for row in sightings.order_by("version")]
     assert [version["count"] for version in versions] == [2, 3]
     assert len({version["id"] for version in versions}) == 1
+
+
+def test_a_feed_on_a_shelf_is_no_second_member(port: Port) -> None:
+    port.file("north", warn_now="yes", technical="203.0.113.66")
+    port.sweep()
+    [seen] = StixObject.objects.filter(release__isnull=False, type="indicator")
+    copied = {**json.loads(seen.body), "id": f"indicator--{uuid.uuid4()}"}
+    accept(
+        [copied],
+        submission=Submission(source=port.organisations["south"], door=Door.TAXII),
+        into=[Collection.objects.get(alias="community-green")],
+        actor="test",
+    )
+    port.sweep()
+    assert [alert.kind for alert in port.warnings()] == ["warning"]
 
 
 def test_something_else_twice_is_not_the_same_thing_twice(port: Port) -> None:

@@ -19,7 +19,7 @@ WORDS = (
     "northquay",
     "NQ-YARD",
     "INC-88231",
-    "Mori",
+    "Morikawa",
     "+81-52",
     "10.20.30.40",
     "duty@north",
@@ -32,7 +32,9 @@ def test_no_identifying_word_reaches_anybody_else(
     north = port.organisations["north"]
     north.telltales = ["northquay", "NQ-YARD"]
     north.save()
-    Contact.objects.create(organisation=north, email="k.mori@northquay.example", name="K. Mori")
+    Contact.objects.create(
+        organisation=north, email="k.morikawa@northquay.example", name="K. Morikawa"
+    )
     Endpoint.objects.create(
         organisation=port.organisations["anchor"], url=receiver.url, secret=signing.new_secret()
     )
@@ -42,9 +44,9 @@ def test_no_identifying_word_reaches_anybody_else(
         "north",
         warn_now="yes",
         noticed_at=f"{noticed:%Y-%m-%dT%H:%M}",
-        narrative="North Quay Terminal, ticket INC-88231: K. Mori (+81-52-000-0000) saw it on "
+        narrative="North Quay Terminal, ticket INC-88231: K. Morikawa (+81-52-000-0000) saw it on "
         "NQ-YARD-07.northquay.example.",
-        technical=f"NQ-YARD-07.northquay.example 10.20.30.40 k.mori@northquay.example {HASH}\n"
+        technical=f"NQ-YARD-07.northquay.example 10.20.30.40 k.morikawa@northquay.example {HASH}\n"
         "hxxps://dark-tide[.]example/pay?victim=northquay 203.0.113[.]66",
     )
     port.file("rail", warn_now="no", system_yard="", system_rail="down")

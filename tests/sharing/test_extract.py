@@ -119,9 +119,9 @@ def test_a_text_that_is_too_long_is_said() -> None:
     ],
 )
 def test_hostile_text_is_read_in_linear_time(unit: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     extract((unit * MAX_CHARS)[:MAX_CHARS])
-    assert time.perf_counter() - started < 5  # quadratic would be minutes
+    assert time.process_time() - started < 5  # quadratic would be minutes
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300))

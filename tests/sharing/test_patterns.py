@@ -110,10 +110,10 @@ HOSTILE = {
 @pytest.mark.parametrize("pattern", HOSTILE.values(), ids=HOSTILE.keys())
 def test_no_pattern_takes_a_second(pattern: str) -> None:
     patterns._parsed.cache_clear()
-    began = time.perf_counter()
+    began = time.process_time()
     patterns.problem(pattern)
     patterns.misnamed(pattern)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 TEXT = st.text(st.sampled_from("ab'\\ :.=[]()ORAND\n1é"), max_size=12)

@@ -158,9 +158,9 @@ def test_ordinary_bytes_are_parsed() -> None:
 )
 def test_hostile_objects_are_answered_quickly(hostile: Json) -> None:
     reading.problems(GOOD)  # compiled before the clock starts
-    started = time.perf_counter()
+    started = time.process_time()
     reading.problems(hostile)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 json_values = st.recursive(
@@ -615,10 +615,10 @@ BIG = 1_000_000
     ],
 )
 def test_a_megabyte_of_anything_is_read_within_a_second(body: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with contextlib.suppress(reading.BadJson):
         reading.parse(body)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -645,9 +645,9 @@ def test_a_megabyte_of_anything_is_read_within_a_second(body: bytes) -> None:
 def test_more_hostile_objects_are_answered_quickly(hostile: Json) -> None:
     for kind in ("indicator", "file", "note", "x-any"):
         reading.problems({**GOOD, "type": kind})
-    started = time.perf_counter()
+    started = time.process_time()
     found = reading.problems(hostile)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert sum(len(problem.message) for problem in found) < 2_000_000
 
 

@@ -13,6 +13,7 @@ from django.db import connection
 from django.utils import timezone
 from taxii2client.v21 import Server, as_pages
 
+from crc.members import audit
 from crc.members.models import ApiKey
 from sharing.models import Collection, Placement, Submission
 from sharing.stix import reading
@@ -91,8 +92,10 @@ def test_wrong_expired_and_revoked_keys_get_401(port: Port, taxii: Ask) -> None:
     ):
         assert taxii(wrong.encode().decode("latin-1"), "/taxii2/").status_code == 401
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    audit.record("key.changed", actor="operator", subject=key.lookup)
     assert taxii(good, "/taxii2/").status_code == 401
     ApiKey.objects.update(expires_at=None, revoked_at=timezone.now())
+    audit.record("key.revoked", actor="operator", subject=key.lookup)
     assert taxii(good, "/taxii2/").status_code == 401
 
 
@@ -232,7 +235,7 @@ def test_posting_to_the_inbox_says_what_became_of_each(port: Port, taxii: Ask) -
     assert taxii(key, path("inbox-rail") + "objects/").status_code == 404
     desk = taxii(port.key("desk", "taxii:read"), path("desk") + f"objects/{good['id']}/")
     assert desk.json["objects"] == [good]
-    assert Placement.objects.filter(stix_id=good["id"]).count() == 2
+    assert Placement.objects.filter(object__stix_id=good["id"]).count() == 2
 
 
 def test_the_same_version_with_other_content_is_refused(port: Port, taxii: Ask) -> None:

@@ -33,9 +33,12 @@ def severity(level: str) -> SafeString:
 
 
 @register.simple_tag
-def when(moment: datetime | None) -> SafeString:
-    """A time in the reader's zone, relative while it is recent, UTC on hover."""
-    if moment is None:
+def when(moment: datetime | str | None) -> SafeString:
+    """A time in the reader's zone, relative while it is recent, UTC on hover.
+
+    None, and the empty text that a template makes of what is not there, is "never".
+    """
+    if not isinstance(moment, datetime):
         return format_html('<span class="quiet">never</span>')
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',

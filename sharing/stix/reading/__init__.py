@@ -74,6 +74,8 @@ def problems(obj: Any, *, patterns: bool = True) -> list[Problem]:
 
 
 def _pattern(pattern: str) -> Iterator[Problem]:
+    if pattern_grammar.is_plain(pattern):
+        return
     wrong = pattern_grammar.problem(pattern)
     name = None if wrong else pattern_grammar.misnamed(pattern)
     if wrong:
@@ -109,13 +111,15 @@ def _spec_version(obj: Json) -> Any:
 
 def _size(obj: Json) -> Iterator[Problem]:
     try:
-        size = len(orjson.dumps(obj))
+        text = orjson.dumps(obj)
     except orjson.JSONEncodeError as error:
         yield Problem("shape", f"the object is not JSON: {error}")
         return
+    size = len(text)
     if size > MAX_OBJECT_BYTES:
         yield Problem("too-large", f"the object has {size} bytes, {MAX_OBJECT_BYTES} are allowed")
-    elif deeper_than(MAX_DEPTH, obj):
+    # What opens no more lists and objects than that cannot be nested deeper.
+    elif text.count(b"{") + text.count(b"[") > MAX_DEPTH and deeper_than(MAX_DEPTH, obj):
         yield Problem("too-deep", f"the object is nested more than {MAX_DEPTH} deep")
 
 
@@ -142,5 +146,7 @@ def _tlp(obj: Json, default: Tlp) -> Tlp:
     if obj["id"] in rules.TLP_DEFINITIONS:
         return Tlp.CLEAR  # the same nine everywhere, and they travel with whatever they mark
     whole = strictest(obj.get("object_marking_refs", []), default=default)
+    if "granular_markings" not in obj:
+        return whole
     parts = strictest(rules.granular_refs(obj), default=whole)
     return max(whole, parts, key=lambda tlp: tlp.rank)

@@ -4,12 +4,10 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
-from crc.members import audit
+from crc.members import keys
 from crc.members.command import HubCommand, member
-from crc.members.models import ApiKey
 from crc.members.roles import Markings, Scope
 
 
@@ -36,20 +34,12 @@ class Command(HubCommand):
         """Raises CommandError for an unknown member."""
         organisation = member(options["member"])
         expires = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
-        with transaction.atomic():
-            key, token = ApiKey.issue(
-                organisation,
-                options["scope"],
-                label=options["label"],
-                markings=options["markings"],
-                expires_at=expires,
-            )
-            audit.record(
-                "key.issued",
-                actor="operator",
-                subject=key.lookup,
-                organisation=organisation.slug,
-                scopes=key.scopes,
-                markings=key.markings,
-            )
+        key, token = keys.issue(
+            organisation,
+            options["scope"],
+            actor="operator",
+            label=options["label"],
+            markings=options["markings"],
+            expires_at=expires,
+        )
         self.answer(options, token, key=token, lookup=key.lookup, scopes=key.scopes)

@@ -4,10 +4,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db import transaction
-from django.utils import timezone
 
-from crc.members import audit
+from crc.members import keys
 from crc.members.command import HubCommand
 from crc.members.models import ApiKey
 
@@ -28,13 +26,5 @@ class Command(HubCommand):
         key = ApiKey.objects.filter(lookup=lookup).select_related("organisation").first()
         if key is None:
             raise CommandError(f"No key {lookup!r} was ever issued.")
-        with transaction.atomic():
-            live = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
-            if live.update(revoked_at=timezone.now()):
-                audit.record(
-                    "key.revoked",
-                    actor="operator",
-                    subject=lookup,
-                    organisation=key.organisation.slug,
-                )
+        keys.revoke(key, actor="operator")
         self.answer(options, f"{key} of {key.organisation} is revoked.", lookup=lookup)

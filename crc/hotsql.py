@@ -1,0 +1,100 @@
+"""Statements that run thousands of times a second: prepared once, answered in binary, or in bulk.
+
+The ORM takes longer to write such a statement than the database to answer it. Use this where a
+profile has named the ORM, and nowhere else.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+import psycopg
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models import Model
+
+
+def row(statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
+    """The first row, or None. ``statement`` marks its parameters with %s, for either database."""
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+            return cursor.execute(statement, parameters, prepare=True, binary=True).fetchone()
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        found: tuple[Any, ...] | None = cursor.fetchone()
+        return found
+
+
+def first_row(statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
+    """``row`` as the first question of a request: a connection that died meanwhile is replaced.
+
+    That makes it the health check, which Django would else ask as a question of its own.
+    """
+    try:
+        return row(statement, parameters)
+    except (OperationalError, InterfaceError):
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        return row(statement, parameters)
+
+
+def rows_among(statement: str, wanted: Sequence[str], *parameters: Any) -> list[tuple[Any, ...]]:
+    """All rows of a statement in which ``{among}`` stands for "is one of ``wanted``".
+
+    One parameter however many there are: a thousand would be a new statement for each number.
+    """
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        asked = statement.format(among="= ANY(%s)")
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+            return cursor.execute(asked, [list(wanted), *parameters]).fetchall()
+    asked = statement.format(among="IN (SELECT value FROM json_each(%s))")
+    with connection.cursor() as plain:
+        plain.execute(asked, [orjson.dumps(list(wanted)).decode(), *parameters])
+        found: list[tuple[Any, ...]] = plain.fetchall()
+        return found
+
+
+def insert(model: type[Model], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Many rows at once, inside the caller's transaction; ``columns`` are names of the table's."""
+    table, names = model._meta.db_table, ", ".join(columns)
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        with (
+            connection.wrap_database_errors,
+            psycopg.Cursor(connection.connection) as cursor,
+            cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
+        ):
+            for values in rows:
+                copy.write_row(values)
+        return
+    fields = {field.column: field for field in model._meta.concrete_fields}
+    ready = [fields[name].get_db_prep_save for name in columns]
+    places = ", ".join(["%s"] * len(columns))
+    with connection.cursor() as plain:
+        plain.executemany(
+            f"INSERT INTO {table} ({names}) VALUES ({places})",  # noqa: S608 - our own names
+            [
+                [prepare(value, connection) for prepare, value in zip(ready, values, strict=True)]
+                for values in rows
+            ],
+        )
+
+
+def next_ids(model: type[Model], count: int) -> list[int]:
+    """Fresh primary keys for ``insert``. Holding the pen (crc.ordering)."""
+    table = model._meta.db_table
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+                [table, count],
+            )
+            return [number for (number,) in cursor.fetchall()]
+    with connection.cursor() as cursor:
+        # What AUTOINCREMENT would give, also after the newest row was deleted.
+        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [table])
+        last = cursor.fetchone()
+    start = last[0] + 1 if last else 1
+    return list(range(start, start + count))
