@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import Exists, OuterRef
-
 from crc.ordering import take_the_pen
 from sharing import segments
 from sharing.models import Collection, Placement, StixObject, StoreClock
@@ -114,19 +112,20 @@ class _Free:
 
 
 def _mark_latest(collection: Collection, stix_ids: set[str]) -> None:
-    mine = Placement.objects.filter(collection=collection, object__stix_id__in=stix_ids)
-    later = Exists(
-        Placement.objects.filter(
-            collection=collection,
-            object__stix_id=OuterRef("object__stix_id"),
-            version__gt=OuterRef("version"),
-        )
-    )
-    for rows, latest in ((mine.filter(later, latest=True), False), (mine.filter(~later), True)):
-        keys = list(rows.exclude(latest=latest).values_list("pk", flat=True))
+    held = Placement.objects.filter(collection=collection, object__stix_id__in=stix_ids)
+    rows = list(held.values_list("object__stix_id", "version", "pk", "latest"))
+    newest: dict[str, int] = {}
+    for stix_id, version, _, _ in rows:
+        newest[stix_id] = max(version, newest.get(stix_id, version))
+    for becomes in (False, True):
+        keys = [
+            pk
+            for stix_id, version, pk, latest in rows
+            if latest is not becomes and (version == newest[stix_id]) is becomes
+        ]
         changing = Placement.objects.filter(pk__in=keys)
         segments.spoil(collection, changing)
-        changing.update(latest=latest)
+        changing.update(latest=becomes)
 
 
 def _tick(instant: int) -> int:
