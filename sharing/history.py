@@ -57,9 +57,11 @@ def place(rows: Sequence[Past], collection: Collection) -> list[int]:
             touched.add(row.stix_id)
         instants.append(here.get(key, 0))
     Placement.objects.bulk_create(new, batch_size=500)
-    _mark_latest(collection, touched)
-    _let_the_clock_follow(free.last)
-    Collection.objects.filter(pk=collection.pk).update(changed=free.last, newest=free.last)
+    if touched:
+        _mark_latest(collection, touched)
+        _let_the_clock_follow(free.last)
+        # The instant of a placement just made: no state before can have had it.
+        Collection.objects.filter(pk=collection.pk).update(changed=free.last, newest=free.last)
     return instants
 
 

@@ -17,6 +17,7 @@ WORTH_COMPRESSING: Final = 1_400
 _MEDIA: Final = "application/taxii+json"
 _VERSION: Final = "2.1"
 _CHUNK: Final = 64 * 1024
+_LENGTH_CHARS: Final = 20
 # A client that is refused while it still sends sees a broken connection, not the reason.
 _DRAINED: Final = 4 * MAX_CONTENT_LENGTH
 
@@ -92,8 +93,9 @@ def _is_zero(quality: str) -> bool:
 def _body(environ: Environ) -> None:
     """See that the body has a length medallion can read, and is not too long."""
     length = environ.get("CONTENT_LENGTH") or ""
-    if length.isdecimal():
-        if int(length) > MAX_CONTENT_LENGTH:
+    if length.isascii() and length.isdecimal():
+        # Numbers of thousands of digits Python refuses to read.
+        if len(length) > _LENGTH_CHARS or int(length) > MAX_CONTENT_LENGTH:
             _drain(environ["wsgi.input"])
             raise TooLarge
         if int(length) == 0:  # which medallion calls too large

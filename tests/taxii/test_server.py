@@ -341,3 +341,14 @@ def test_taxii2_client_unmodified_does_the_whole_job(
     status = inbox.add_objects(json.dumps({"objects": [indicator(7)]}))
     assert (status.status, status.success_count) == ("complete", 1)
     assert shelf.get_object(ids[0])["objects"][0]["id"] == ids[0]
+
+
+def test_a_length_too_long_to_be_a_number_is_too_large(port: Port, taxii: Ask) -> None:
+    answer = taxii(
+        port.key("south", "taxii:write"),
+        path("inbox-south") + "objects/",
+        method="POST",
+        data=b"{}",
+        environ_overrides={"CONTENT_LENGTH": "9" * 4_400},
+    )
+    assert answer.status_code == 413
