@@ -48,7 +48,7 @@ def say(text: str) -> None:
         sys.stdout.flush()
 
 
-def _die_with_parent(runner: int) -> None:
+def die_with_parent(runner: int) -> None:
     """In the child: the kernel ends it when the runner is gone, even by kill -9.
 
     The runner has one thread: with more, the signal would come when the thread that started the
@@ -64,7 +64,7 @@ def _apart() -> dict[str, Any]:
     """How a child starts: in a session of its own (Ctrl-C is the runner's), tied to its life."""
     return {
         "start_new_session": True,
-        "preexec_fn": functools.partial(_die_with_parent, os.getpid()),
+        "preexec_fn": functools.partial(die_with_parent, os.getpid()),
     }
 
 

@@ -1,9 +1,8 @@
 """Segments: what a collection holds, joined and compressed in runs, so that a page is one row.
 
-Reading a thousand objects row by row costs the database a millisecond and more; as one compressed
-row they cost a tenth of it. Segments are derived from placements: the sealer makes them behind the
-writers, the store marks those stale whose content has changed, and a page takes from rows what no
-segment covers.
+Reading a thousand objects row by row costs the database a millisecond and more. Segments are
+derived from placements: the sealer makes them behind the writers, the store marks those stale whose
+content has changed, and a page takes from rows what no segment covers.
 """
 
 import time

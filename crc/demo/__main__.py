@@ -6,7 +6,6 @@ Every step is checked; one that does not hold makes the exit status 1.
 """
 
 import argparse
-import ctypes
 import fcntl
 import functools
 import json
@@ -29,6 +28,7 @@ from crc.demo import morning
 from crc.demo.actors import HookSink, MailSink
 from crc.demo.cast import DESK, MEMBERS, Cast, seed
 from crc.demo.step import StepFailed, say
+from crc.runner import die_with_parent
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 FOLDER: Final = ROOT / "var" / "demo"
@@ -36,8 +36,6 @@ DEFAULT_PORT: Final = 8000
 # The runner's own limits for its parts, one after the other, and some more.
 STOP_SECONDS: Final = 45.0
 INTERRUPTED: Final = 130
-_PR_SET_PDEATHSIG: Final = 1
-_libc: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class CannotStart(RuntimeError):
@@ -115,16 +113,8 @@ def start_hub(port: int, lock: IO[str]) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         text=True,
         pass_fds=(lock.fileno(),),
-        preexec_fn=functools.partial(_die_with_demo, os.getpid()),
+        preexec_fn=functools.partial(die_with_parent, os.getpid()),
     )
-
-
-def _die_with_demo(demo: int) -> None:
-    """In the runner: the kernel stops it when the demo is gone, even by kill -9."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != demo:  # it went before the line above
-            os._exit(1)
 
 
 def address(hub: "subprocess.Popen[str]") -> str:
