@@ -155,6 +155,19 @@ _EXERCISE_NETWORKS: Final = tuple(
         ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
     )
 )
+# The IANA special-purpose registries, written out: ``is_global`` calls multicast and 192.0.0.8
+# global, and changes its mind between patch releases. In IPv6 all is closed but 2000::/3.
+_SPECIAL_NETWORKS: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 "
+            "192.0.0.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 "
+            "192.175.48.0/24 198.18.0.0/15 224.0.0.0/3 "
+            "::/3 4000::/2 8000::/1 2001::/23 2002::/16 2620:4f:8000::/48 3fff::/20"
+        ).split(),
+    )
+)
 _HASH_KINDS: Final = {32: IndicatorKind.MD5, 40: IndicatorKind.SHA1, 64: IndicatorKind.SHA256}
 
 
@@ -295,10 +308,11 @@ def _ipv6(shown: str, before: str) -> tuple[IndicatorKind, str]:
 
 
 def _must_be_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    for network in _EXERCISE_NETWORKS:
-        if address.version == network.version and address in network:
-            return
-    if address.is_multicast or not address.is_global:
+    if any(address.version == net.version and address in net for net in _EXERCISE_NETWORKS):
+        return
+    if not address.is_global or any(
+        address.version == net.version and address in net for net in _SPECIAL_NETWORKS
+    ):
         raise _NotOne("a private or reserved address, not one on the internet")
 
 
@@ -320,18 +334,24 @@ def _suffixes() -> PublicSuffixList:
 
 
 def _must_be_foreign(kind: IndicatorKind, value: str, own: frozenset[str]) -> None:
-    if not own or kind in {*_HASH_KINDS.values(), IndicatorKind.CVE}:
-        return
-    host = value
-    if kind is IndicatorKind.URL:
-        host = urlsplit(value).hostname or ""
-    elif kind is IndicatorKind.EMAIL:
-        host = value.partition("@")[2]
-    if any(name in own for name in _itself_and_parents(host)):
+    if own and any(name in own for name in itself_and_parents(host_of(kind, value))):
         raise _NotOne("belongs to the reporting organisation")
 
 
-def _itself_and_parents(host: str) -> Iterator[str]:
+def host_of(kind: IndicatorKind, value: str) -> str:
+    """The domain or address that a value is at; of a hash or a CVE, itself; of no URL, nothing."""
+    if kind is IndicatorKind.URL:
+        try:
+            value = urlsplit(value).hostname or ""
+        except ValueError:
+            return ""
+    elif kind is IndicatorKind.EMAIL:
+        value = value.rpartition("@")[2]
+    return value.lower().rstrip(".")
+
+
+def itself_and_parents(host: str) -> Iterator[str]:
+    """``a.b.c``, ``b.c``, ``c``."""
     while host:
         yield host
         host = host.partition(".")[2]
