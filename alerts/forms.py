@@ -7,6 +7,7 @@ from django import forms
 from alerts.answers import MAX_NOTE
 from alerts.models import Answer
 from crc.members.models import Group
+from sharing.doubts import doubts
 from sharing.intake import understood
 from sharing.models import Report
 from sharing.release import MAX_ADVICE, MAX_TITLE, Terms
@@ -48,21 +49,36 @@ class ReleaseForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         help_text="Tick what could be the member's own, or is no sign of the attack.",
     )
+    confirmed = forms.MultipleChoiceField(
+        label="Release all the same",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="These are left out unless you tick them: on every firewall's list they could "
+        "cut the port off from what it needs, or name a member.",
+    )
     named = forms.BooleanField(label="Name the member", required=False)
 
     def __init__(self, *args: Any, report: Report, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         allowed = [t for t in Tlp if report.consent.rank <= t.rank < Tlp.RED.rank]
         self._offer("tlp", [(t.value, t.label) for t in allowed])
-        found = [i.value for i in understood(report).indicators if i.value not in report.withheld]
+        doubtful = doubts(report)
+        found = [
+            i.value
+            for i in understood(report).indicators
+            if i.value not in report.withheld and i.value not in doubtful
+        ]
         self._offer("withhold", [(value, value) for value in found])
-        if not found:
-            del self.fields["withhold"]
+        self._offer("confirmed", [(v, f"{v}: {reason}") for v, reason in doubtful.items()])
         self.fields["group"].initial = "community"
         if not report.may_name:
             del self.fields["named"]
 
     def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
+        """These choices; a question without any is not asked."""
+        if not choices:
+            del self.fields[name]
+            return
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker
         field.choices = choices
@@ -77,6 +93,7 @@ class ReleaseForm(forms.Form):
             advice=cleaned["advice"],
             named=cleaned.get("named", False),
             withhold=frozenset(cleaned.get("withhold", ())),
+            confirmed=frozenset(cleaned.get("confirmed", ())),
         )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -11,7 +12,7 @@ from alerts.severity import Severity, assess
 from crc.members.models import Group, User
 from crc.ordering import take_the_pen
 from sharing.models import Release, Report, Submission
-from sharing.release import NotReleasable, Terms, release
+from sharing.release import SOURCE, NotReleasable, Terms, release
 from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind
 
@@ -33,9 +34,7 @@ def triage(submission_id: str) -> list[Alert]:
         report = Report.objects.filter(submission=submission, state=Report.State.OPEN).first()
         if report and report.warn_now:
             raised += _release_at_once(report)
-        story = corroboration.corroborate(submission)
-        echoed = corroboration.warn(story) if story else None
-        return [*raised, echoed] if echoed else raised
+        return raised + _corroborate(submission)
 
 
 def waiting(limit: int = 100) -> list[str]:
@@ -50,11 +49,37 @@ def _release_at_once(report: Report) -> list[Alert]:
     terms = Terms(group=Group.objects.get(slug="community"), tlp=Tlp.GREEN)
     try:
         with transaction.atomic():
-            return [_warn(release(report, terms, actor="source"), report)]
+            return [_warn(release(report, terms, actor=SOURCE), report)]
     except NotReleasable as obstacle:
         log.warning("report %s waits for the desk", report.submission.reference)
         Report.objects.filter(pk=report.pk).update(hold_reason=str(obstacle))
         return []
+
+
+def _corroborate(submission: Submission) -> list[Alert]:
+    """The warnings that others saw it too, as many as one member may set off in an hour."""
+    raised: list[Alert] = []
+    stories = corroboration.corroborate(submission)
+    most = settings.AUTOMATIC_WARNINGS_PER_HOUR
+    left = most - corroboration.set_off_by(submission.source) if stories else 0
+    for story in stories:
+        if len(raised) >= left:
+            log.warning("%s: its corroboration waits for the desk", submission.reference)
+            _hold(
+                submission,
+                f"Other members saw it too, but the hub sends {most} such warnings an hour of one "
+                "member by itself; the desk decides about this one.",
+            )
+            break
+        warned = corroboration.warn(story)
+        raised += [warned] if warned else []
+    return raised
+
+
+def _hold(submission: Submission, reason: str) -> None:
+    """Say why a report that is still open waits, unless that is said already."""
+    waiting = Report.objects.filter(submission=submission, state=Report.State.OPEN, hold_reason="")
+    waiting.update(hold_reason=reason)
 
 
 def release_from_desk(report: Report, terms: Terms, *, actor: User) -> list[Alert]:

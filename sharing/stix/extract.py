@@ -169,6 +169,7 @@ _SPECIAL_NETWORKS: Final = tuple(
     )
 )
 _HASH_KINDS: Final = {32: IndicatorKind.MD5, 40: IndicatorKind.SHA1, 64: IndicatorKind.SHA256}
+HASHES: Final = frozenset(_HASH_KINDS.values())
 
 
 def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
@@ -355,6 +356,12 @@ def itself_and_parents(host: str) -> Iterator[str]:
     while host:
         yield host
         host = host.partition(".")[2]
+
+
+def own_label(domain: str) -> str:
+    """What its owner chose of a domain: ``northquay`` of ``soc.northquay.co.jp``."""
+    registered = _suffixes().privatesuffix(domain) or ".".join(domain.split(".")[-2:])
+    return registered.partition(".")[0]
 
 
 _READERS: Final[dict[str, Callable[[str, str], tuple[IndicatorKind, str]]]] = {

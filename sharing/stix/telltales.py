@@ -27,10 +27,11 @@ _PUNYCODE: Final = re.compile(r"xn--[a-z0-9-]{1,59}", re.IGNORECASE)
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 # Words in the names of many members, by which nobody is known.
 _GENERIC: Final = frozenset(
-    "a ag and authority bv cargo co company container containers corp corporation desk duty express "
-    "freight global gmbh group handling harbor harbour inc international kk limited line lines llc "
-    "logistics ltd marine maritime of officer operations operator port ports railway railways sa "
-    "security service services shipping soc support team terminal terminals the trucking".split()
+    "a ag and authority bv cargo co company container containers corp corporation desk duty "
+    "express freight global gmbh group handling harbor harbour inc international kk limited line "
+    "lines llc logistics ltd marine maritime of officer operations operator port ports railway "
+    "railways sa security service services shipping soc support team terminal terminals the "
+    "trucking".split()
 )
 
 
@@ -52,6 +53,10 @@ class _Needle:
     word: str
     reading: _Reading
     inside: bool
+
+    @property
+    def is_long(self) -> bool:
+        return len(self.reading.run.encode()) >= LONG
 
     def is_in(self, hay: _Reading) -> bool:
         return self.reading.words in hay.words or (self.inside and self.reading.run in hay.run)
@@ -99,8 +104,8 @@ class Telltales:
     def alluded_to_in(self, prose: str) -> list[str]:
         """The words that a person's sentence says, plainly or run together."""
         hay = _Reading.of(_unmasked(prose))
-        long = [n for n in self._needles if len(n.reading.run.encode()) >= LONG]
-        return sorted({*self.plainly_in(prose), *(n.word for n in long if n.is_in(hay))})
+        found = {n.word for n in self._needles if n.is_long and n.is_in(hay)}
+        return sorted({*self.plainly_in(prose), *found})
 
 
 def stands_in(word: str, text: str, lowered: str) -> bool:
@@ -135,7 +140,9 @@ def _needle(word: str, long: int) -> _Needle | None:
     reading = _Reading.of(_unmasked(word))
     if not reading.run:
         return None
-    return _Needle(word, reading, inside=len(reading.run.encode()) >= long)
+    # The digits of one address run through those of many others.
+    inside = len(reading.run.encode()) >= long and not reading.run.isdecimal()
+    return _Needle(word, reading, inside)
 
 
 def _unmasked(text: str) -> str:

@@ -47,7 +47,7 @@ def known_as(kind: IndicatorKind, value: str) -> str:
 
 
 def is_open_to_anybody(domain: str) -> bool:
-    """Whether a listed domain's addresses belong to whoever made them, as those of a mail service."""
+    """Whether what is in a listed domain belongs to whoever made it, as in a mail service's."""
     return domain in _listed() and _listed()[domain].below is not _Below.HELD
 
 

@@ -108,6 +108,11 @@ def test_the_release_graph_has_new_ids_and_no_names() -> None:
     ]
 
 
+def test_a_word_after_a_line_break_leaks_too() -> None:
+    graph = compose.release_graph(report(), HUB, terms(advice="Check.\nNorth Quay has a tool."))
+    assert compose.leaks(graph, ["North Quay"]) == ["North Quay"]
+
+
 def test_the_release_graph_passes_the_oasis_validator() -> None:
     for obj in compose.release_graph(report(), HUB, terms()):
         found = validate_instance(obj, ValidationOptions(version="2.1"))
