@@ -162,6 +162,8 @@ X_FRAME_OPTIONS = "DENY"
 # Far above every field of ours, so that a huge paste meets the field, which says its limit, and
 # not a bare 400.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
+# How long a request may take to arrive (crc.bodies).
+BODY_SECONDS = env.number("CRC_BODY_SECONDS", 60, at_least=1)
 
 # --- mail ----------------------------------------------------------------------------------------
 _smtp = urlsplit(env.secret("CRC_SMTP_URL") or "smtp://127.0.0.1:25")

@@ -32,6 +32,7 @@ from sharing.taxii.negotiation import (
     TAXII,
     WORTH_COMPRESSING,
     TooLarge,
+    password_in,
     prepare,
     takes_gzip,
 )
@@ -141,6 +142,20 @@ def caller(username: str, password: str) -> ApiKey | None:
     if key and not (key.allows(Scope.TAXII_READ) or key.allows(Scope.TAXII_WRITE)):
         flask.abort(403, "This key has no TAXII scope. Issue one with taxii:read or taxii:write.")
     return key
+
+
+def knows(header: str) -> bool:
+    """Whether an Authorization header holds a live key, asked before a body is read.
+
+    The answer to a request is not decided here: without a body it is asked again, and refused.
+    """
+    close_old_connections()
+    try:
+        return ApiKey.authenticate(password_in(header)) is not None
+    except OperationalError:  # which the answer will say
+        return False
+    finally:
+        close_old_connections()
 
 
 @auth.error_handler  # type: ignore[untyped-decorator]
