@@ -3,8 +3,11 @@
 A secret may come as ``NAME`` or as a file named by ``NAME_FILE`` (Docker and Kubernetes secrets).
 """
 
+import ipaddress
 import os
 import secrets
+import zoneinfo
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -43,6 +46,33 @@ def number(name: str, default: int, *, at_least: int = 0) -> int:
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list without empty entries."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def choice(name: str, default: str, allowed: Sequence[str]) -> str:
+    """One of ``allowed``, in capitals. Raises BadSetting."""
+    value = text(name, default).upper()
+    if value not in allowed:
+        raise BadSetting(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+    return value
+
+
+def zone(name: str, default: str) -> str:
+    """A time zone's name. Raises BadSetting."""
+    value = text(name, default)
+    if value not in zoneinfo.available_timezones():
+        raise BadSetting(f"{name} is {value!r}; it must be a time zone such as Europe/Rotterdam")
+    return value
+
+
+def networks(name: str) -> list[str]:
+    """A comma-separated list of networks. Raises BadSetting."""
+    found = words(name)
+    for word in found:
+        try:
+            ipaddress.ip_network(word)
+        except ValueError as error:
+            raise BadSetting(f"{name} holds {word!r}: {error}") from None
+    return found
 
 
 def secret(name: str) -> str:

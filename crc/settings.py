@@ -30,9 +30,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.secret("REDIS_URL") or broker.embedded_url(DATA_DIR)
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "crc.cache.BrokerOrMemory",
         "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_connect_timeout": 1},
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
     }
 }
 
@@ -56,6 +56,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "crc.members.middleware.KeptPrivate",
+    "crc.members.middleware.Utf8Alone",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -109,7 +111,10 @@ ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_ADAPTER = "crc.members.adapter.ClosedDoor"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_ON_GET = False
+# The key is the account and the address together (crc.members.adapter): wrong passwords from
+# elsewhere must not lock an account.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{HUB_NAME}] "
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 # The desk typed the address in; nobody can change it, so there is nothing to verify.
@@ -124,7 +129,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ja", "日本語")]
 LOCALE_PATHS = [BASE_DIR / "crc" / "locale"]
 USE_TZ = True
-TIME_ZONE = env.text("CRC_TIME_ZONE", "UTC")
+TIME_ZONE = env.zone("CRC_TIME_ZONE", "UTC")
 
 # --- the browser ---------------------------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -180,7 +185,7 @@ DEFAULT_FROM_EMAIL = env.text("CRC_MAIL_FROM", f"warnings@{_HOST}")
 
 # --- work ----------------------------------------------------------------------------------------
 # Networks that members' webhooks may reach although they are not public (a port's own VPN).
-OUTBOUND_ALLOWED_NETWORKS = env.words("CRC_OUTBOUND_ALLOWED_NETWORKS")
+OUTBOUND_ALLOWED_NETWORKS = env.networks("CRC_OUTBOUND_ALLOWED_NETWORKS")
 CORROBORATION_WINDOW_HOURS = env.number("CRC_CORROBORATION_WINDOW_HOURS", 72, at_least=1)
 CORROBORATION_KIND_WINDOW_HOURS = env.number("CRC_CORROBORATION_KIND_WINDOW_HOURS", 24, at_least=1)
 # TAXII wants HTTP Basic to be there, and lets an operator switch it off (8.2.2).
@@ -194,11 +199,12 @@ ANSWER_LINK_DAYS = env.number("CRC_ANSWER_LINK_DAYS", 14, at_least=1)
 SWEEP_SECONDS = env.number("CRC_SWEEP_SECONDS", 5, at_least=1)
 
 # --- log: ids and states, never a body (it may be AMBER) ------------------------------------------
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("CRC_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": env.choice("CRC_LOG_LEVEL", "INFO", _LEVELS)},
     "loggers": {"django.request": {"level": "ERROR"}},
 }

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from crc.members.access import MemberRequest, for_members
+from crc.ordering import was_busy
 from sharing import visibility
 from sharing.forms import MAX_TECHNICAL, PlainText, ReportForm
 from sharing.intake import accept_report, own_names, understood
@@ -49,7 +50,7 @@ def report(request: MemberRequest) -> HttpResponse:
 
 def _taken_in(made: Report, submission: Submission, request: MemberRequest) -> Submission:
     """The submission that now holds these words: a new one, or that of an earlier click."""
-    for _ in range(MAX_RACES):
+    for again in reversed(range(MAX_RACES)):
         earlier = Report.objects.filter(
             submission=submission.pk, submission__source=submission.source
         ).first()
@@ -63,6 +64,10 @@ def _taken_in(made: Report, submission: Submission, request: MemberRequest) -> S
             accept_report(made, submission=submission, author=request.user)
         except IntegrityError:
             continue  # the same click, a moment earlier, on another thread: look again
+        except OperationalError as error:
+            if again and was_busy(error):
+                continue
+            raise
         return submission
     raise RuntimeError("a report met its own key again and again")
 

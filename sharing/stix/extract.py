@@ -16,6 +16,8 @@ from urllib.parse import quote, urlsplit
 from publicsuffixlist import PublicSuffixList
 
 MAX_CHARS: Final = 262_144
+# What one text may give. Whoever has more has a list, and a list has doors of its own.
+MAX_INDICATORS: Final = 500
 
 
 class IndicatorKind(StrEnum):
@@ -54,10 +56,14 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What was understood, each value once, in the order of the text."""
+    """What was understood, each value once, in the order of the text.
+
+    ``left`` counts the values beyond MAX_INDICATORS, which stay in the text alone.
+    """
 
     indicators: tuple[Indicator, ...]
     ignored: tuple[Ignored, ...]
+    left: int = 0
 
 
 class TextTooLong(ValueError):
@@ -184,7 +190,9 @@ def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
         indicators.setdefault(
             (kind, value), Indicator(kind, value, found.start(), found.start() + len(shown))
         )
-    return Extraction(tuple(indicators.values()), tuple(ignored.values()))
+    every = tuple(indicators.values())
+    taken = every[:MAX_INDICATORS]
+    return Extraction(taken, tuple(ignored.values()), len(every) - len(taken))
 
 
 def _trimmed(found: re.Match[str]) -> str:

@@ -181,6 +181,7 @@ def finished(answer: flask.Response) -> flask.Response:
         answer.set_data(pack(answer.get_data()))
         answer.headers["Content-Encoding"] = "gzip"
         answer.headers["Vary"] = "Accept-Encoding"
+    answer.vary.add("Authorization")
     return answer
 
 
