@@ -9,7 +9,7 @@ import secrets
 import zoneinfo
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 
 class BadSetting(ValueError):
@@ -62,6 +62,16 @@ def zone(name: str, default: str) -> str:
     if value not in zoneinfo.available_timezones():
         raise BadSetting(f"{name} is {value!r}; it must be a time zone such as Europe/Rotterdam")
     return value
+
+
+def address(name: str, url: str) -> SplitResult:
+    """The parts of a URL. Raises BadSetting, without the URL, which may hold a password."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises when it is none
+    except ValueError as error:
+        raise BadSetting(f"{name} is no address: {str(error).split(' as ')[0]}") from None
+    return parts
 
 
 def networks(name: str) -> list[str]:

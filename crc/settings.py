@@ -4,7 +4,7 @@ The embedded default (SQLite, embedded broker, one data folder) needs no variabl
 """
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from csp.constants import NONE, SELF
 
@@ -16,7 +16,7 @@ DATA_DIR = Path(env.text("CRC_DATA_DIR", str(BASE_DIR / "var"))).resolve()
 # --- who and where -------------------------------------------------------------------------------
 HUB_NAME = env.text("CRC_HUB_NAME", "Port Cyber Resilience Hub")
 BASE_URL = env.text("CRC_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
-_HOST = urlsplit(BASE_URL).hostname or "127.0.0.1"
+_HOST = env.address("CRC_BASE_URL", BASE_URL).hostname or "127.0.0.1"
 SECURE = BASE_URL.startswith("https://")
 DEBUG = env.flag("CRC_DEBUG", default=False)
 SECRET_KEY = env.secret("CRC_SECRET_KEY") or env.secret_kept_in(DATA_DIR / "secrets" / "secret_key")
@@ -171,7 +171,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
 BODY_SECONDS = env.number("CRC_BODY_SECONDS", 60, at_least=1)
 
 # --- mail ----------------------------------------------------------------------------------------
-_smtp = urlsplit(env.secret("CRC_SMTP_URL") or "smtp://127.0.0.1:25")
+_smtp = env.address("CRC_SMTP_URL", env.secret("CRC_SMTP_URL") or "smtp://127.0.0.1:25")
 if _smtp.scheme not in {"smtp", "smtps", "smtp+starttls"}:
     raise env.BadSetting("CRC_SMTP_URL must start with smtp://, smtp+starttls:// or smtps://")
 EMAIL_HOST = _smtp.hostname or "127.0.0.1"

@@ -6,10 +6,12 @@ is ever resolved or contacted.
 
 import ipaddress
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+from operator import itemgetter
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -161,6 +163,34 @@ _EXERCISE_NETWORKS: Final = tuple(
         ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
     )
 )
+# Keyboards of East Asia write these for the same characters; one for one, so that places stay.
+_NARROW: Final = {0xFEE0 + code: code for code in range(0x21, 0x7F)}
+_RECIPIENT: Final = "a recipient, who is not the attacker"
+_NUMBER: Final = "the number of a message, not an address"
+_HEADERS_APART: Final = {
+    **dict.fromkeys(
+        (
+            "to",
+            "cc",
+            "bcc",
+            "delivered-to",
+            "envelope-to",
+            "x-original-to",
+            "x-envelope-to",
+            "apparently-to",
+            "resent-to",
+        ),
+        _RECIPIENT,
+    ),
+    **dict.fromkeys(
+        ("message-id", "in-reply-to", "references", "content-id", "resent-message-id"), _NUMBER
+    ),
+}
+# A mail header with its folded lines, which begin with a space and are no header themselves.
+_MAIL_HEADER: Final = re.compile(
+    rf"^({'|'.join(_HEADERS_APART)})[ \t]*:.*(?:\n[ \t]+(?![\w-]+:).*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
 _HASH_KINDS: Final = {32: IndicatorKind.MD5, 40: IndicatorKind.SHA1, 64: IndicatorKind.SHA256}
 
 
@@ -171,11 +201,15 @@ def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
     """
     if len(text) > MAX_CHARS:
         raise TextTooLong(f"The text has {len(text):,} characters; {MAX_CHARS:,} are the most.")
+    text = text.translate(_NARROW)
+    apart = _headers_apart(text)
     indicators: dict[tuple[IndicatorKind, str], Indicator] = {}
     ignored: dict[str, Ignored] = {}
     for found in _CANDIDATE.finditer(text):
         shown = _trimmed(found)
         try:
+            if found.lastgroup == "email":
+                _must_be_no_header(apart, found.start())
             kind, value = _READERS[str(found.lastgroup)](
                 shown, text[max(0, found.start() - 24) : found.start()]
             )
@@ -193,6 +227,20 @@ def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
     every = tuple(indicators.values())
     taken = every[:MAX_INDICATORS]
     return Extraction(taken, tuple(ignored.values()), len(every) - len(taken))
+
+
+def _headers_apart(text: str) -> list[tuple[int, int, str]]:
+    """Where mail headers stand whose addresses are nobody's to warn of, with the reason."""
+    return [
+        (found.start(), found.end(), _HEADERS_APART[found[1].lower()])
+        for found in _MAIL_HEADER.finditer(text)
+    ]
+
+
+def _must_be_no_header(apart: list[tuple[int, int, str]], place: int) -> None:
+    before = bisect_right(apart, place, key=itemgetter(0)) - 1
+    if before >= 0 and place < apart[before][1]:
+        raise _NotOne(apart[before][2])
 
 
 def _trimmed(found: re.Match[str]) -> str:
