@@ -206,5 +206,9 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.choice("CRC_LOG_LEVEL", "INFO", _LEVELS)},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        # Anybody can send a wrong Host, as often as they like; the answer is 400.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
 }

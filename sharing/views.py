@@ -16,11 +16,11 @@ from crc.members.access import MemberRequest, for_members
 from crc.ordering import was_busy
 from sharing import visibility
 from sharing.forms import MAX_TECHNICAL, PlainText, ReportForm
-from sharing.intake import accept_report, own_names, understood
+from sharing.intake import accept_report, read_out, understood
 from sharing.models import Report, Submission
 from sharing.release import allow_warning, unsaid
 from sharing.signals import accepted
-from sharing.stix.extract import TextTooLong, extract
+from sharing.stix.extract import TextTooLong
 from sharing.stix.port import IMPACTS, SYSTEMS
 
 # Two threads with one token settle in two rounds; a third is for luck.
@@ -83,14 +83,15 @@ def _understood(request: MemberRequest) -> dict[str, Any]:
     """The preview's context: what was found in both text fields, and what is ticked as private."""
     field = PlainText(max_length=MAX_TECHNICAL, required=False, strip=False)
     try:
-        texts = [field.clean(request.POST.get(name, "")) for name in ("technical", "narrative")]
-        found = extract("\n".join(texts), own=own_names(request.user.organisation))
+        technical = field.clean(request.POST.get("technical", ""))
+        narrative = field.clean(request.POST.get("narrative", ""))
+        found = read_out(technical, narrative, request.user.organisation)
     except (ValidationError, TextTooLong) as error:
         messages_ = error.messages if isinstance(error, ValidationError) else [str(error)]
         return {"problem": " ".join(messages_)}
     return {
         "found": found,
-        "empty": not any(text.strip() for text in texts),
+        "empty": not f"{technical}{narrative}".strip(),
         "withheld": request.POST.getlist("withheld"),
     }
 
