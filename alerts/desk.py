@@ -1,7 +1,10 @@
 """The desk's pages: the queue, one case with both graphs, the coverage of each warning."""
 
+from typing import Any, Final
+
 import orjson
 from django.contrib import messages
+from django.core.paginator import Page, Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -25,6 +28,8 @@ from sharing.release import (
 )
 from sharing.stix.markings import Json, Tlp
 from sharing.stix.port import IMPACTS, SYSTEMS
+
+OBJECTS_ON_A_PAGE: Final = 50
 
 
 @require_safe
@@ -75,8 +80,8 @@ def _case_page(
                 (SYSTEMS[s].label, IMPACTS[i].label) for s, i in report.impact_by_system.items()
             ],
             "understood": understood(report),
-            "private": _shown(_private(submission)),
-            "shared": _shown(shared),
+            "private": _shown(_private(submission), request.GET.get("private")),
+            "shared": _shown(shared, request.GET.get("shared")),
             "problem": problem,
             "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
@@ -113,20 +118,23 @@ def _private(submission: Submission) -> list[Json]:
     return [orjson.loads(found[stix_id].body) for stix_id in ids if stix_id in found]
 
 
-def _shown(graph: list[Json]) -> list[dict[str, str]]:
-    """Objects as a page lists them, the furniture last."""
+def _shown(graph: list[Json], number: str | None) -> Page[Any]:
+    """One page of objects, the furniture last; the first when there is no page of this number."""
     furniture = {"marking-definition", "relationship"}
     names = {obj["id"]: obj.get("name") or obj.get("value") or obj["type"] for obj in graph}
-    rows = [
+    page = Paginator(
+        sorted(graph, key=lambda obj: obj["type"] in furniture), OBJECTS_ON_A_PAGE
+    ).get_page(number)
+    page.object_list = [
         {
             "type": obj["type"],
             "id": obj["id"],
             "name": _name(obj, names),
             "json": orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode(),
         }
-        for obj in graph
+        for obj in page.object_list
     ]
-    return sorted(rows, key=lambda row: row["type"] in furniture)
+    return page
 
 
 def _name(obj: Json, names: dict[str, str]) -> str:

@@ -1,10 +1,14 @@
 """What members see of warnings, and the page behind the one-tap links."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from time import monotonic
 
-import redis.asyncio
-from django.conf import settings
+from asgiref.sync import sync_to_async
 from django.contrib import messages
+from django.contrib.auth import aget_user
+from django.db import connections
 from django.db.models import OuterRef, Q, Subquery
 from django.http import (
     HttpRequest,
@@ -17,8 +21,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from alerts import answers, fanout
-from alerts.channels.inbox import topic
 from alerts.forms import AnswerForm
+from alerts.live import Line, TooManyLines, switchboard
 from alerts.models import Alert, Answer
 from crc.members.access import MemberRequest, for_members
 from crc.members.models import Organisation, User
@@ -26,7 +30,7 @@ from sharing import visibility
 from sharing.models import ListedValue
 from sharing.stix.markings import Tlp
 
-# A proxy that hears nothing for a minute closes the line.
+# A proxy that hears nothing for a minute closes the line. As often the session is asked for again.
 KEEP_ALIVE_SECONDS = 20.0
 
 
@@ -136,32 +140,49 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
 
 async def events(request: HttpRequest) -> HttpResponseBase:
     """Live update: an event for each warning that reaches this member, ids only."""
-    user = await request.auser()
-    if not isinstance(user, User):
+    user = await _signed_in(request)
+    if user is None:
         return HttpResponseForbidden()
-    slug = user.organisation.slug
+    try:
+        switchboard().check(user)
+    except TooManyLines:
+        return HttpResponse("Too many open pages; close some.\n", "text/plain", 429)
     return StreamingHttpResponse(
-        _stream(slug),
+        _stream(request, user),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _stream(slug: str) -> AsyncIterator[bytes]:
-    client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None)
-    try:
-        async with client.pubsub() as subscription:
-            await subscription.subscribe(topic(slug))
-            yield b": connected\n\n"
-            while True:
-                heard = await subscription.get_message(
-                    ignore_subscribe_messages=True, timeout=KEEP_ALIVE_SECONDS
-                )
-                if heard is None:
-                    yield b": still here\n\n"
-                else:
-                    yield b"event: warning\ndata: " + heard["data"] + b"\n\n"
-    except redis.RedisError:
-        return  # the browser reconnects by itself
-    finally:
-        await client.aclose()
+async def _signed_in(request: HttpRequest) -> User | None:
+    """Who the session's user is now. The page stays open for hours; its connection to the database
+    must not."""
+    fresh = HttpRequest()
+    fresh.session = type(request.session)(request.session.session_key)
+    user = await aget_user(fresh)
+    await sync_to_async(connections.close_all)()
+    return user if isinstance(user, User) else None
+
+
+async def _stream(request: HttpRequest, user: User) -> AsyncIterator[bytes]:
+    with contextlib.suppress(TooManyLines):
+        async with switchboard().line(user) as line:
+            async for event in _heard(request, line):
+                yield event
+
+
+async def _heard(request: HttpRequest, line: Line) -> AsyncIterator[bytes]:
+    yield b": connected\n\n"
+    checked = monotonic()
+    while True:
+        try:
+            heard = await asyncio.wait_for(line.get(), KEEP_ALIVE_SECONDS)
+        except TimeoutError:
+            heard = b""
+        if monotonic() - checked >= KEEP_ALIVE_SECONDS:
+            if await _signed_in(request) is None:
+                return
+            checked = monotonic()
+        if heard is None:
+            return  # the browser reconnects by itself
+        yield b"event: warning\ndata: " + heard + b"\n\n" if heard else b": still here\n\n"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.db import transaction
@@ -256,9 +257,18 @@ def reporter(organisation: Organisation) -> Reporter:
 
 def understood(report: Report) -> Extraction:
     """What the hub read out of a report's text."""
-    return extract(
-        f"{report.technical}\n{report.narrative}", own=own_names(report.submission.source)
-    )
+    return read_out(report.technical, report.narrative, report.submission.source)
+
+
+def read_out(technical: str, narrative: str, source: Organisation) -> Extraction:
+    """What the hub reads out of the texts of a report from this source. Raises TextTooLong."""
+    return _read_out(f"{technical}\n{narrative}", own_names(source))
+
+
+@lru_cache(maxsize=16)
+def _read_out(text: str, own: frozenset[str]) -> Extraction:
+    # One text is asked about again and again: preview, receipt, case, release.
+    return extract(text, own=own)
 
 
 def own_names(organisation: Organisation) -> frozenset[str]:

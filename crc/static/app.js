@@ -102,13 +102,15 @@ document.addEventListener("DOMContentLoaded", () => {
     form.addEventListener("submit", () => {
       const button = form.querySelector("button[type=submit]");
       button.disabled = true;
+      button.dataset.idle ??= button.textContent;
       button.textContent = button.dataset.busy || "Sending…";
     }));
   document.querySelector("[data-focus]")?.focus();
 });
 
-/* Back from the next page, a disabled button would stay so. */
+/* Back from the next page, a disabled button would stay so, with its busy words. */
 addEventListener("pageshow", () =>
   document.querySelectorAll("form[data-once] button[type=submit]").forEach((b) => {
     b.disabled = false;
+    if (b.dataset.idle) b.textContent = b.dataset.idle;
   }));

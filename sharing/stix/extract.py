@@ -6,16 +6,20 @@ is ever resolved or contacted.
 
 import ipaddress
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+from operator import itemgetter
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
 MAX_CHARS: Final = 262_144
+# What one text may give. Whoever has more has a list, and a list has doors of its own.
+MAX_INDICATORS: Final = 500
 
 
 class IndicatorKind(StrEnum):
@@ -54,10 +58,14 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What was understood, each value once, in the order of the text."""
+    """What was understood, each value once, in the order of the text.
+
+    ``left`` counts the values beyond MAX_INDICATORS, which stay in the text alone.
+    """
 
     indicators: tuple[Indicator, ...]
     ignored: tuple[Ignored, ...]
+    left: int = 0
 
 
 class TextTooLong(ValueError):
@@ -168,6 +176,34 @@ _SPECIAL_NETWORKS: Final = tuple(
         ).split(),
     )
 )
+# Keyboards of East Asia write these for the same characters; one for one, so that places stay.
+_NARROW: Final = {0xFEE0 + code: code for code in range(0x21, 0x7F)}
+_RECIPIENT: Final = "a recipient, who is not the attacker"
+_NUMBER: Final = "the number of a message, not an address"
+_HEADERS_APART: Final = {
+    **dict.fromkeys(
+        (
+            "to",
+            "cc",
+            "bcc",
+            "delivered-to",
+            "envelope-to",
+            "x-original-to",
+            "x-envelope-to",
+            "apparently-to",
+            "resent-to",
+        ),
+        _RECIPIENT,
+    ),
+    **dict.fromkeys(
+        ("message-id", "in-reply-to", "references", "content-id", "resent-message-id"), _NUMBER
+    ),
+}
+# A mail header with its folded lines, which begin with a space and are no header themselves.
+_MAIL_HEADER: Final = re.compile(
+    rf"^({'|'.join(_HEADERS_APART)})[ \t]*:.*(?:\n[ \t]+(?![\w-]+:).*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
 _HASH_KINDS: Final = {32: IndicatorKind.MD5, 40: IndicatorKind.SHA1, 64: IndicatorKind.SHA256}
 HASHES: Final = frozenset(_HASH_KINDS.values())
 
@@ -179,11 +215,15 @@ def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
     """
     if len(text) > MAX_CHARS:
         raise TextTooLong(f"The text has {len(text):,} characters; {MAX_CHARS:,} are the most.")
+    text = text.translate(_NARROW)
+    apart = _headers_apart(text)
     indicators: dict[tuple[IndicatorKind, str], Indicator] = {}
     ignored: dict[str, Ignored] = {}
     for found in _CANDIDATE.finditer(text):
         shown = _trimmed(found)
         try:
+            if found.lastgroup == "email":
+                _must_be_no_header(apart, found.start())
             kind, value = _READERS[str(found.lastgroup)](
                 shown, text[max(0, found.start() - 24) : found.start()]
             )
@@ -198,7 +238,23 @@ def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
         indicators.setdefault(
             (kind, value), Indicator(kind, value, found.start(), found.start() + len(shown))
         )
-    return Extraction(tuple(indicators.values()), tuple(ignored.values()))
+    every = tuple(indicators.values())
+    taken = every[:MAX_INDICATORS]
+    return Extraction(taken, tuple(ignored.values()), len(every) - len(taken))
+
+
+def _headers_apart(text: str) -> list[tuple[int, int, str]]:
+    """Where mail headers stand whose addresses are nobody's to warn of, with the reason."""
+    return [
+        (found.start(), found.end(), _HEADERS_APART[found[1].lower()])
+        for found in _MAIL_HEADER.finditer(text)
+    ]
+
+
+def _must_be_no_header(apart: list[tuple[int, int, str]], place: int) -> None:
+    before = bisect_right(apart, place, key=itemgetter(0)) - 1
+    if before >= 0 and place < apart[before][1]:
+        raise _NotOne(apart[before][2])
 
 
 def _trimmed(found: re.Match[str]) -> str:

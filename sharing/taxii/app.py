@@ -32,6 +32,7 @@ from sharing.taxii.negotiation import (
     TAXII,
     WORTH_COMPRESSING,
     TooLarge,
+    password_in,
     prepare,
     takes_gzip,
 )
@@ -143,6 +144,20 @@ def caller(username: str, password: str) -> ApiKey | None:
     return key
 
 
+def knows(header: str) -> bool:
+    """Whether an Authorization header holds a live key, asked before a body is read.
+
+    The answer to a request is not decided here: without a body it is asked again, and refused.
+    """
+    close_old_connections()
+    try:
+        return ApiKey.authenticate(password_in(header)) is not None
+    except OperationalError:  # which the answer will say
+        return False
+    finally:
+        close_old_connections()
+
+
 @auth.error_handler  # type: ignore[untyped-decorator]
 def unauthorized(status: int) -> Response:
     """401 with a TAXII body; 3.6.1 wants the challenge too."""
@@ -166,6 +181,7 @@ def finished(answer: flask.Response) -> flask.Response:
         answer.set_data(pack(answer.get_data()))
         answer.headers["Content-Encoding"] = "gzip"
         answer.headers["Vary"] = "Accept-Encoding"
+    answer.vary.add("Authorization")
     return answer
 
 

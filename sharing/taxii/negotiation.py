@@ -55,6 +55,15 @@ def _basic(header: str) -> str:
     return ""
 
 
+def password_in(header: str) -> str:
+    """The key in an Authorization header of any scheme taken here; empty when there is none."""
+    try:
+        pair = base64.b64decode(_basic(header).removeprefix("Basic "), validate=True)
+    except ValueError:
+        return ""
+    return pair.decode(errors="replace").partition(":")[2]
+
+
 def accepts(header: str) -> bool:
     """Whether the client takes TAXII 2.1. No version, or a wildcard, means the newest (1.6.8)."""
     for part in header.split(",") if header.strip() else ["*/*"]:

@@ -41,6 +41,10 @@ def values(text: str, own: frozenset[str] = frozenset()) -> list[str]:
         ),
         (SHA256.upper(), f"sha256 {SHA256}"),
         ("cve-2023-34362", "cve CVE-2023-34362"),
+        ("２０３.０．113.７", "ipv4 203.0.113.7"),
+        ("From: Pay Us <pay@evil.com>\r\nTo: duty@quay.com", "email pay@evil.com"),
+        ("To: a@quay.com,\n\tb@quay.com\nReply-To: pay@evil.com", "email pay@evil.com"),
+        ("Message-ID: <1@evil.com>\nReferences:\n <2@evil.com>\n 44.1.2.3", "ipv4 44.1.2.3"),
     ],
 )
 def test_found_defanged_or_not(text: str, expected: str) -> None:
