@@ -15,8 +15,9 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.vary import vary_on_headers
 
-from alerts import answers, fanout
+from alerts import answers, fanout, live
 from alerts.channels.inbox import topic
 from alerts.forms import AnswerForm
 from alerts.models import Alert, Answer
@@ -28,6 +29,8 @@ from sharing.stix.markings import Tlp
 
 # A proxy that hears nothing for a minute closes the line.
 KEEP_ALIVE_SECONDS = 20.0
+# Nobody reads more; tools get them all.
+MAX_VALUES = 500
 
 
 def _inbox(organisation: Organisation) -> list[Alert]:
@@ -47,6 +50,7 @@ def _inbox(organisation: Organisation) -> list[Alert]:
 
 
 @require_safe
+@vary_on_headers("HX-Request")
 @for_members
 def warnings(request: MemberRequest) -> HttpResponse:
     """The member's inbox; a fragment of it for live update."""
@@ -72,7 +76,9 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
 def warning(request: MemberRequest, pk: str) -> HttpResponse:
     """Read one warning and answer it."""
     alert, member = _warning(request, pk), request.user.organisation
-    form = AnswerForm(request.POST or None)
+    given = answers.current(alert).get(member.pk)
+    said = {"choice": given.choice, "note": given.note} if given else {}
+    form = AnswerForm(request.POST or None, initial=said)
     if request.method == "POST" and form.is_valid():
         answers.record(
             alert,
@@ -93,9 +99,10 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
         {
             "alert": alert,
             "form": form,
-            "answer": answers.current(alert).get(member.pk),
+            "answer": given,
             "choices": Answer.Choice,
-            "values": listed.order_by("kind", "value")[:500],
+            "values": list(listed.order_by("kind", "value")[:MAX_VALUES]),
+            "unlisted": max(0, listed.count() - MAX_VALUES),
         },
         status=422 if form.is_bound else 200,
     )
@@ -115,6 +122,7 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
     context = {
         "notice": fanout.notice(delivery),
         "member": delivery.organisation,
+        "given": answers.current(delivery.alert).get(delivery.organisation_id),
         "choice": invitation.choice,
         "choices": Answer.Choice,
     }
@@ -135,23 +143,27 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
 
 
 async def events(request: HttpRequest) -> HttpResponseBase:
-    """Live update: an event for each warning that reaches this member, ids only."""
+    """Live update: an event for each warning that reaches this member, ids only; for an analyst
+    also one, with nothing in it, whenever the desk's pages have changed."""
     user = await request.auser()
     if not isinstance(user, User):
         return HttpResponseForbidden()
-    slug = user.organisation.slug
+    names = {topic(user.organisation.slug): "warning"}
+    if user.is_desk:
+        names[live.DESK_TOPIC] = "desk"
     return StreamingHttpResponse(
-        _stream(slug),
+        _stream(names),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _stream(slug: str) -> AsyncIterator[bytes]:
+async def _stream(names: dict[str, str]) -> AsyncIterator[bytes]:
+    """``names`` of events by the broker's topic."""
     client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None)
     try:
         async with client.pubsub() as subscription:
-            await subscription.subscribe(topic(slug))
+            await subscription.subscribe(*names)
             yield b": connected\n\n"
             while True:
                 heard = await subscription.get_message(
@@ -160,7 +172,8 @@ async def _stream(slug: str) -> AsyncIterator[bytes]:
                 if heard is None:
                     yield b": still here\n\n"
                 else:
-                    yield b"event: warning\ndata: " + heard["data"] + b"\n\n"
+                    name = names[heard["channel"].decode()].encode()
+                    yield b"event: " + name + b"\ndata: " + heard["data"] + b"\n\n"
     except redis.RedisError:
         return  # the browser reconnects by itself
     finally:

@@ -210,13 +210,12 @@ def decline(report: Report, *, reason: str, actor: User) -> None:
 def allow_warning(report: Report, *, actor: User) -> bool:
     """The reporter, afterwards, allows an anonymous release at TLP:GREEN; triage runs again.
 
-    False when that is allowed or released already.
+    False when that is allowed already, or the report is decided: the desk may know what the
+    reporter does not, so its "keep this private" is not undone by a button.
     """
     with transaction.atomic():
-        waiting = Report.objects.filter(pk=report.pk, warn_now=False).exclude(
-            state=Report.State.RELEASED
-        )
-        allowed = waiting.update(warn_now=True, state=Report.State.OPEN) > 0
+        undecided = Report.objects.filter(pk=report.pk, warn_now=False, state=Report.State.OPEN)
+        allowed = undecided.update(warn_now=True) > 0
         if allowed:
             Submission.objects.filter(pk=report.pk).update(triaged_at=None)
             audit.record("report.consent", actor=actor, subject=report.submission.reference)
