@@ -148,14 +148,17 @@ async def events(request: HttpRequest) -> HttpResponseBase:
     user = await request.auser()
     if not isinstance(user, User):
         return HttpResponseForbidden()
-    names = {topic(user.organisation.slug): "warning"}
-    if user.is_desk:
-        names[live.DESK_TOPIC] = "desk"
     return StreamingHttpResponse(
-        _stream(names),
+        _stream(events_for(user)),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+def events_for(user: User) -> dict[str, str]:
+    """Names of the events this user may hear, by the broker's topic."""
+    heard = {topic(user.organisation.slug): "warning"}
+    return {**heard, live.DESK_TOPIC: "desk"} if user.is_desk else heard
 
 
 async def _stream(names: dict[str, str]) -> AsyncIterator[bytes]:

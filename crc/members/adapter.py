@@ -5,6 +5,7 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest
 
@@ -21,7 +22,7 @@ class ClosedDoor(DefaultAccountAdapter):  # type: ignore[misc]
     def send_mail(self, template_prefix: str, email: str, context_: dict[str, Any]) -> None:
         """Say so when it cannot be sent; smtplib's errors are OSErrors."""
         try:
-            super().send_mail(template_prefix, email, context_)
+            super().send_mail(template_prefix, email, {"hub_name": settings.HUB_NAME, **context_})
         except OSError as error:
             log.error("account mail cannot be sent: %s", type(error).__name__)
             messages.error(context.request, "Mail cannot be sent at present. Ask the desk.")
