@@ -125,7 +125,7 @@ def _warn(made: Release, report: Report) -> Alert:
         severity=severity_of(report),
         group=made.group,
         title=made.title,
-        body=made.advice or _standard_advice(report),
+        body=made.advice or standard_advice(report),
         silent=report.submission.source,
     )
 
@@ -135,7 +135,8 @@ def severity_of(report: Report) -> Severity:
     return assess(AttackKind(report.attack), report.impact_by_system)
 
 
-def _standard_advice(report: Report) -> str:
+def standard_advice(report: Report) -> str:
+    """What a warning says unless the desk finds better words."""
     return (
         f"A member of the port reports: {report.attack_label.lower()}. Check your own systems "
         "for the indicators in the hub's lists and collections, tell your duty officer, and "

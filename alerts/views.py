@@ -19,6 +19,7 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from alerts import answers, fanout
 from alerts.forms import AnswerForm
@@ -32,6 +33,8 @@ from sharing.stix.markings import Tlp
 
 # A proxy that hears nothing for a minute closes the line. As often the session is asked for again.
 KEEP_ALIVE_SECONDS = 20.0
+# Nobody reads more; tools get them all.
+MAX_VALUES = 500
 
 
 def _inbox(organisation: Organisation) -> list[Alert]:
@@ -51,6 +54,7 @@ def _inbox(organisation: Organisation) -> list[Alert]:
 
 
 @require_safe
+@vary_on_headers("HX-Request")
 @for_members
 def warnings(request: MemberRequest) -> HttpResponse:
     """The member's inbox; a fragment of it for live update."""
@@ -76,7 +80,9 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
 def warning(request: MemberRequest, pk: str) -> HttpResponse:
     """Read one warning and answer it."""
     alert, member = _warning(request, pk), request.user.organisation
-    form = AnswerForm(request.POST or None)
+    given = answers.current(alert).get(member.pk)
+    said = {"choice": given.choice, "note": given.note} if given else {}
+    form = AnswerForm(request.POST or None, initial=said)
     if request.method == "POST" and form.is_valid():
         answers.record(
             alert,
@@ -97,9 +103,10 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
         {
             "alert": alert,
             "form": form,
-            "answer": answers.current(alert).get(member.pk),
+            "answer": given,
             "choices": Answer.Choice,
-            "values": listed.order_by("kind", "value")[:500],
+            "values": list(listed.order_by("kind", "value")[:MAX_VALUES]),
+            "unlisted": max(0, listed.count() - MAX_VALUES),
         },
         status=422 if form.is_bound else 200,
     )
@@ -119,6 +126,7 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
     context = {
         "notice": fanout.notice(delivery),
         "member": delivery.organisation,
+        "given": answers.current(delivery.alert).get(delivery.organisation_id),
         "choice": invitation.choice,
         "choices": Answer.Choice,
     }
@@ -139,7 +147,8 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
 
 
 async def events(request: HttpRequest) -> HttpResponseBase:
-    """Live update: an event for each warning that reaches this member, ids only."""
+    """Live update: an event for each warning that reaches this member, ids only; for an analyst
+    also one, with nothing in it, whenever the desk's pages have changed."""
     user = await _signed_in(request)
     if user is None:
         return HttpResponseForbidden()
@@ -171,6 +180,9 @@ async def _stream(request: HttpRequest, user: User) -> AsyncIterator[bytes]:
                 yield event
 
 
+_NOTHING = ("", b"")
+
+
 async def _heard(request: HttpRequest, line: Line) -> AsyncIterator[bytes]:
     yield b": connected\n\n"
     checked = monotonic()
@@ -178,11 +190,13 @@ async def _heard(request: HttpRequest, line: Line) -> AsyncIterator[bytes]:
         try:
             heard = await asyncio.wait_for(line.get(), KEEP_ALIVE_SECONDS)
         except TimeoutError:
-            heard = b""
+            heard = _NOTHING
         if monotonic() - checked >= KEEP_ALIVE_SECONDS:
             if await _signed_in(request) is None:
                 return
             checked = monotonic()
         if heard is None:
             return  # the browser reconnects by itself
-        yield b"event: warning\ndata: " + heard + b"\n\n" if heard else b": still here\n\n"
+        name, data = heard
+        told = f"event: {name}\ndata: ".encode() + data if name else b": still here"
+        yield told + b"\n\n"

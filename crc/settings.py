@@ -109,6 +109,14 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_ADAPTER = "crc.members.adapter.ClosedDoor"
+ACCOUNT_FORMS = {
+    "login": "crc.members.forms.LogIn",
+    "reset_password": "crc.members.forms.AskForLink",
+    "change_password": "crc.members.forms.ChangePassword",
+    "reset_password_from_key": "crc.members.forms.SetPassword",
+    "reauthenticate": "crc.members.forms.SayItAgain",
+}
+ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{HUB_NAME}] "
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_ON_GET = False
 # The key is the account and the address together (crc.members.adapter): wrong passwords from

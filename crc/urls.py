@@ -51,6 +51,7 @@ urlpatterns = [
     path("health/ready", ready),
     path("accounts/signup/", not_here),
     path("accounts/email/", not_here),
+    path("accounts/confirm-email/", not_here),
     path("accounts/", include("allauth.urls")),
     path("", include("sharing.urls")),
     path("", include("alerts.urls")),

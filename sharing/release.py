@@ -77,9 +77,7 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
             valid_days=VALID_DAYS,
             named_as=source.name if named else "",
         ),
-        withhold=withheld(report, words)
-        | terms.withhold
-        | (doubts(report).keys() - terms.confirmed),
+        withhold=left_out(report, terms),
     )
     found: list[str] = []
     if not named:
@@ -91,6 +89,12 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
             "member whether it may be named."
         )
     return graph
+
+
+def left_out(report: Report, terms: Terms) -> frozenset[str]:
+    """Indicator values that a release under these terms keeps back."""
+    doubtful = doubts(report).keys() - terms.confirmed
+    return withheld(report, telltales(report.submission.source)) | terms.withhold | doubtful
 
 
 def _written(report: Report, terms: Terms) -> str:
@@ -270,13 +274,12 @@ def decline(report: Report, *, reason: str, actor: User) -> None:
 def allow_warning(report: Report, *, actor: User) -> bool:
     """The reporter, afterwards, allows an anonymous release at TLP:GREEN; triage runs again.
 
-    False when that is allowed or released already.
+    False when that is allowed already, or the report is decided: the desk may know what the
+    reporter does not, so its "keep this private" is not undone by a button.
     """
     with transaction.atomic():
-        waiting = Report.objects.filter(pk=report.pk, warn_now=False).exclude(
-            state=Report.State.RELEASED
-        )
-        allowed = waiting.update(warn_now=True, state=Report.State.OPEN) > 0
+        undecided = Report.objects.filter(pk=report.pk, warn_now=False, state=Report.State.OPEN)
+        allowed = undecided.update(warn_now=True) > 0
         if allowed:
             Submission.objects.filter(pk=report.pk).update(triaged_at=None)
             audit.record("report.consent", actor=actor, subject=report.submission.reference)

@@ -144,6 +144,12 @@ def warn(request: MemberRequest, reference: str) -> HttpResponse:
     if allow_warning(found, actor=request.user):
         accepted.send_robust(Submission, submission_id=str(found.pk))
         messages.success(request, "The port is being warned, without your name.")
+    elif Report.objects.filter(pk=found.pk, state=Report.State.DECLINED).exists():
+        messages.error(
+            request,
+            "The port was not warned: the desk has decided to keep this report private. Its reason "
+            "is below. If things have changed, send a new report, or telephone the desk.",
+        )
     else:
         messages.info(request, "The port has been warned already.")
     return redirect("receipt", reference=reference)

@@ -31,7 +31,7 @@ class ClosedDoor(DefaultAccountAdapter):  # type: ignore[misc]
         site = SimpleNamespace(name=settings.HUB_NAME, domain=urlsplit(settings.BASE_URL).netloc)
         told = {**_at_base(context_, context.request.build_absolute_uri("/")), "current_site": site}
         try:
-            super().send_mail(template_prefix, email, told)
+            super().send_mail(template_prefix, email, {"hub_name": settings.HUB_NAME, **told})
         except OSError as error:
             log.error("account mail cannot be sent: %s", type(error).__name__)
             messages.error(context.request, "Mail cannot be sent at present. Ask the desk.")

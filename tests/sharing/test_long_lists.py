@@ -36,19 +36,6 @@ def test_what_is_not_taken_is_said_and_kept(port: Port) -> None:
     assert said in case
 
 
-def test_the_case_shows_a_page_of_each_graph(port: Port) -> None:
-    report = port.file("north", technical=addresses(100))
-    where = f"/desk/{report.submission.reference}/"
-    first = port.client("desk").get(where)
-    private = first.context["private"]
-    assert len(private.object_list) == 50
-    assert f"1 to 50 of {private.paginator.count}" in first.content.decode()
-    last = port.client("desk").get(where, {"private": private.paginator.num_pages})
-    shown = {row["id"] for row in private.object_list}
-    assert shown.isdisjoint(row["id"] for row in last.context["private"].object_list)
-    assert port.client("desk").get(where, {"private": "nonsense"}).status_code == 200
-
-
 def test_the_graph_is_made_before_the_others_have_to_wait(
     busy_port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
