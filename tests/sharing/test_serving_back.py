@@ -1,6 +1,7 @@
 """The shared data set, in through the hub's door and out over TAXII: equal, or refused aloud."""
 
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 
 from crc.members.models import Organisation
 from crc.members.roles import PortRole
@@ -57,9 +59,11 @@ def take_in(objects: list[Any], collection: Collection) -> list[Any]:
     return receipt.results
 
 
-def served(port: Port, taxii: Ask, collection: Collection) -> dict[str, list[Json]]:
+def served(
+    port: Port, taxii: Ask, collection: Collection, *, reader: str = "desk"
+) -> dict[str, list[Json]]:
     """Everything in a collection that TAXII gives, by id."""
-    key, found, query = port.key("desk", "taxii:read"), dict[str, list[Json]](), ""
+    key, found, query = port.key(reader, "taxii:read"), dict[str, list[Json]](), ""
     while True:
         page = taxii(
             key,
@@ -156,3 +160,15 @@ def test_half_valid_bundles_are_taken_in_by_half(port: Port, taxii: Ask, corpus:
     found = served(port, taxii, desk)
     assert [obj["id"] for obj in sent if not comes_back(obj, found) and not is_red(obj)] == []
     print("\nhalf-valid:", halves, "bundles,", {k.value: v for k, v in counts.items()})
+
+
+def test_attack_comes_whole_onto_a_shelf(port: Port, taxii: Ask, corpus: Path) -> None:
+    path = corpus / "stix21" / "attack" / "ics-attack-17.1.json"
+    objects = read(path)
+    told = io.StringIO()
+    call_command("import_stix", str(path), "--collection", "community-green", "--json", stdout=told)
+    counts = json.loads(told.getvalue())
+    assert (counts["accepted"], counts["refused"]) == (len(objects), 0)
+    shelf = Collection.objects.get(alias="community-green")
+    found = served(port, taxii, shelf, reader="south")
+    assert [obj["id"] for obj in objects if not comes_back(obj, found)] == []

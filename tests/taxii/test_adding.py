@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sharing.models import Placement, StixObject, Submission
-from sharing.stix.markings import MARKING_IDS, Tlp
+from sharing.stix.markings import MARKING_IDS, STATEMENT_IDS, Tlp
 from tests.taxii.conftest import Served
 from tests.taxii.content import SECOND, THIRD, indicator, later, malware, observable, statement
 
@@ -284,3 +284,29 @@ def test_a_shelf_takes_only_what_its_marking_allows(hub: Served) -> None:
     assert served(hub, amber) == [amber]
     desk = f"/crc/collections/desk/objects/{amber['id']}/"
     assert hub.get(desk, who="DESK").objects == [amber]
+
+
+@pytest.mark.parametrize("statement_id", sorted(STATEMENT_IDS))
+def test_a_published_statement_leaves_the_marking_as_it_is(hub: Served, statement_id: str) -> None:
+    noted = indicator(object_marking_refs=[statement_id])
+    amber = indicator(object_marking_refs=[statement_id, MARKING_IDS[Tlp.AMBER]])
+    red_part = {"marking_ref": MARKING_IDS[Tlp.RED], "selectors": ["pattern"]}
+    in_part = indicator(object_marking_refs=[statement_id], granular_markings=[red_part])
+    foreign = f"marking-definition--{uuid.uuid4()}"
+    definition = {
+        "type": "marking-definition", "spec_version": "2.1", "id": foreign,
+        "created": "2026-01-01T00:00:00.000Z", "definition_type": "statement",
+        "definition": {"statement": "only for us"},
+    }  # fmt: skip
+    other = indicator(object_marking_refs=[statement_id, foreign])
+    told = hub.post("C1", {"objects": [noted, amber, in_part, definition, other]}, who="RW").json
+    reasons = [failure["message"] for failure in told["failures"]]
+    for reason, word in zip(reasons, ["TLP:AMBER may", "TLP:RED may", foreign], strict=True):
+        assert word in reason
+    assert StixObject.objects.get(stix_id=noted["id"]).tlp == "GREEN"
+    inboxed = indicator(object_marking_refs=[statement_id])
+    hub.store("C2", inboxed, who="WO")
+    assert StixObject.objects.get(stix_id=inboxed["id"]).tlp == "AMBER+STRICT"
+    assert "published statement" in refusal(
+        hub, {**definition, "id": statement_id, "definition_type": "x-scheme"}, to="C1"
+    )
