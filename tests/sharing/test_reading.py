@@ -654,7 +654,8 @@ def test_more_hostile_objects_are_answered_quickly(hostile: Json) -> None:
 # Rules of the hub, or of STIX, that the tool which made the labels does not know.
 #
 # unknown-marking: the label is about form. Who may see an object under a statement it does not
-#   know, the hub cannot tell, so it holds the object back (STIX 7.2 leaves combining markings to the consumer).
+#   know, the hub cannot tell, so it holds the object back (STIX 7.2 leaves combining markings to
+#   the consumer).
 # bad-sco-id: 2.9 allows UUIDv5 ids from a namespace of one's own; the specification's examples and
 #   most label objects have invented ones. See REFUSE_FOREIGN_NAMESPACES.
 HUB_RULES = {"unknown-marking", "bad-sco-id"}
