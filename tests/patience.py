@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-# Seconds. Nothing guarded takes one on a quiet machine, as CRC_TEST_PATIENCE=1 shows there.
+# Seconds. What the hub itself does inside ``without_a_hang`` takes none on a quiet machine, as
+# CRC_TEST_PATIENCE=1 shows there.
 PATIENCE: Final = float(os.environ.get("CRC_TEST_PATIENCE", "30"))
 _LARGER: Final = 8
 # Half way, by factors, between linear (8) and quadratic (64).

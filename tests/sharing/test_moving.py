@@ -499,4 +499,6 @@ def test_the_data_file_that_medallion_ships(port: Port, taxii: Ask, corpus: Path
     listed = taxii(desk, f"{base}manifest/?match[version]=all").json["objects"]
     assert listed == [line for line in held["manifest"] if "2.0" not in line["media_type"]]
     served = taxii(desk, f"{base}objects/?match[version]=all").json["objects"]
+    versions = [(obj["id"], obj.get("modified") or obj["created"]) for obj in served]
+    assert versions == [(line["id"], line["version"]) for line in listed]
     assert all(obj in held["objects"] for obj in served)

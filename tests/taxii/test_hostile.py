@@ -23,15 +23,17 @@ from crc.members.models import ApiKey
 from sharing.models import Collection
 from sharing.taxii import app
 from tests.conftest import Port
+from tests.patience import without_a_hang
 from tests.taxii.hostile import COUNT, REQUESTS, TAXII, Hostile
 from tests.taxii.test_server import fill
 
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
-HANGS = 30.0
 EXAMPLES = int(os.environ.get(COUNT, "2000"))
 PHASES = [Phase.explicit, Phase.generate, Phase.shrink]
 
-Fire = Callable[[Hostile], tuple[int, dict[str, str], bytes, float]]
+Fire = Callable[[Hostile], tuple[int, dict[str, str], bytes]]
+COUNTED: Counter[int] = Counter()
+SLOWEST: list[tuple[float, float, str]] = []
 
 
 @pytest.fixture
@@ -57,9 +59,7 @@ def fire(port: Port, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fire]:
     logging.disable(logging.NOTSET)
 
 
-def _sent(
-    request: Hostile, names: dict[str, str], pages: Any
-) -> tuple[int, dict[str, str], bytes, float]:
+def _sent(request: Hostile, names: dict[str, str], pages: Any) -> tuple[int, dict[str, str], bytes]:
     environ = _environ(request, names)
     is_list = environ["PATH_INFO"].startswith("/lists/")
     target = pages if is_list else app.application
@@ -68,12 +68,17 @@ def _sent(
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         told.update(status=int(status.split()[0]), headers=dict(headers))
 
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.thread_time()
     answer = target(environ, start_response)
     body = b"".join(answer)
     if hasattr(answer, "close"):
         answer.close()
-    return told["status"], told["headers"], body, time.perf_counter() - started
+    SLOWEST.append(
+        (time.perf_counter() - started, time.thread_time() - worked, repr(request)[:300])
+    )
+    SLOWEST.sort(reverse=True)
+    del SLOWEST[3:]
+    return told["status"], told["headers"], body
 
 
 def _environ(request: Hostile, names: dict[str, str]) -> dict[str, Any]:
@@ -106,10 +111,6 @@ def _environ(request: Hostile, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-COUNTED: Counter[int] = Counter()
-SLOWEST: list[tuple[float, str]] = []
-
-
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -124,13 +125,10 @@ SLOWEST: list[tuple[float, str]] = []
 @example(Hostile("GET", "/crc/collections/SHELF/objects/\0/", "match[version]=%00"))
 @given(REQUESTS)
 def test_every_request_gets_an_answer(fire: Fire, hostile: Hostile) -> None:
-    status, headers, body, seconds = fire(hostile)
+    with without_a_hang():
+        status, headers, body = fire(hostile)
     COUNTED[status] += 1
-    SLOWEST.append((seconds, repr(hostile)[:300]))
-    SLOWEST.sort(reverse=True)
-    del SLOWEST[3:]
     assert status < 500, body
-    assert seconds < HANGS
     assert b"Traceback" not in body
     if hostile.path.startswith("/lists/"):
         return
@@ -144,7 +142,7 @@ def test_every_request_gets_an_answer(fire: Fire, hostile: Hostile) -> None:
 def test_nothing_was_broken_by_it(fire: Fire) -> None:
     """Runs after: what the requests met, and that a good one still works."""
     print(f"\n{sum(COUNTED.values())} requests:", dict(sorted(COUNTED.items())))
-    for seconds, request in SLOWEST:
-        print(f"{seconds:.2f} s {request}")
+    for seconds, worked, request in SLOWEST:
+        print(f"{seconds:.2f} s, {worked:.2f} of them work: {request}")
     assert ApiKey.objects.count() == 1
     assert fire(Hostile("GET", "/crc/collections/SHELF/objects/", ""))[0] == 200
