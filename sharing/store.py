@@ -200,14 +200,14 @@ def _refusal(version: _Version, history: _History, sender: int | None) -> str:
     facts = version.item.facts
     if not version.number or not history.versions:
         return ""
+    if facts.type == "marking-definition":
+        return "a marking cannot be changed; make a new one"
     if version.number in history.versions:
         return "this version is already here with other content; raise 'modified'"
     if history.owner != sender:
         return "not the object's creator: only who sent it first may change or revoke it"
     if history.creator != facts.created_by_ref:
         return "created_by_ref must stay the same from version to version"
-    if facts.type == "marking-definition":
-        return "a marking cannot be changed; make a new one"
     if history.revoked:
         return "this object is revoked, and that is final; make a new one"
     if facts.revoked and version.number < max(history.versions):

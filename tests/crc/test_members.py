@@ -1,5 +1,6 @@
 """Members, keys, the audit trail, and the operator's commands."""
 
+import base64
 import io
 import json
 import re
@@ -12,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from crc.checks import settings_that_do_not_fit
-from crc.members import audit
+from crc.members import audit, credentials
 from crc.members.models import ApiKey, AuditEntry, Organisation, User
 from sharing import visibility
 from sharing.models import Collection
@@ -37,6 +38,21 @@ def test_a_key_is_shown_once_and_stored_as_a_digest(port: Port) -> None:
     assert found
     assert found.last_used_at
     assert ApiKey.authenticate(token[:-1]) is None
+
+
+def test_a_key_is_read_in_every_spelling(port: Port) -> None:
+    token = port.key("south", "lists:read")
+    in_latin_1 = base64.b64encode(f"Jürgen:{token}".encode("latin-1")).decode()
+    for header in (f"Bearer {token}", f"bEARER  {token} ", f"TOKEN {token}", f"BASIC {in_latin_1}"):
+        assert credentials.read(header).token == token
+        answer = Client().get("/lists/ipv4.txt", headers={"authorization": header})
+        assert answer.status_code == 200
+    as_user = base64.b64encode(f"{token}:".encode()).decode()
+    for header in ("", token, f"Digest {token}", "Basic", "Basic é", f"Basic {as_user}",
+                   f"Bearer {token}{'x' * 500}"):  # fmt: skip
+        assert credentials.read(header).token == ""
+        answer = Client().get("/lists/ipv4.txt", headers={"authorization": header})
+        assert answer.status_code == 401
 
 
 def test_a_member_that_left_cannot_use_its_key_or_log_in(port: Port) -> None:

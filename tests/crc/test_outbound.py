@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from crc import outbound
 from crc.outbound import Blocked, Outbound, OutboundError
+from tests.patience import PATIENCE, without_a_hang
 
 LOOPBACK = "127.0.0.1/32"
 SECRET = "T0PSECRET"
@@ -506,9 +507,10 @@ def test_a_body_of_exactly_the_limit_is_whole(receiver: Any, hasty: Outbound) ->
 
 
 def test_an_endless_body_is_cut_and_its_connection_dropped(receiver: Any, hasty: Outbound) -> None:
-    answer = hasty.post(receiver.url + "/endless", b"", {})
+    hasty.total_timeout = 2 * PATIENCE  # only its size can end it
+    with without_a_hang():
+        answer = hasty.post(receiver.url + "/endless", b"", {})
     assert (answer.status, answer.body, answer.truncated) == (200, b"x" * 1000, True)
-    assert answer.elapsed_ms < 500
     assert hasty.post(receiver.url + "/ok", b"", {}).body == b"taken"
     assert receiver.connections == 2
 
@@ -520,10 +522,10 @@ def test_a_body_that_breaks_off_is_truncated(receiver: Any, hasty: Outbound) -> 
 
 @pytest.mark.parametrize("path", ["/drip", "/drip_chunks", "/drip_trailers"])
 def test_a_dripping_body_ends_with_the_time(path: str, receiver: Any, hasty: Outbound) -> None:
-    started = time.monotonic()
-    answer = hasty.get(receiver.url + path, {})
-    assert 0.5 < time.monotonic() - started < 1.5
+    with without_a_hang():
+        answer = hasty.get(receiver.url + path, {})
     assert (answer.status, answer.truncated) == (200, True)
+    assert answer.elapsed_ms > 500
     assert len(answer.body) < 1000
 
 
@@ -531,37 +533,39 @@ def test_a_dripping_body_ends_with_the_time(path: str, receiver: Any, hasty: Out
 def test_an_answer_that_does_not_begin_is_out_of_time(
     path: str, receiver: Any, hasty: Outbound
 ) -> None:
-    started = time.monotonic()
-    with pytest.raises(OutboundError, match="did not answer in time") as caught:
+    with (
+        without_a_hang(),
+        pytest.raises(OutboundError, match="did not answer in time") as caught,
+    ):
         hasty.post(f"{receiver.url}{path}?{SECRET}", b"", {})
-    assert time.monotonic() - started < 1.5
     assert not caught.value.permanent
     assert SECRET not in caught.value.reason
 
 
 def test_a_receiver_that_stops_reading_is_out_of_time(receiver: Any, hasty: Outbound) -> None:
     hasty.post(receiver.url + "/ok", b"", {})
-    started = time.monotonic()
-    with pytest.raises(OutboundError, match="did not answer in time"):
+    with without_a_hang(), pytest.raises(OutboundError, match="did not answer in time"):
         hasty.post(receiver.url + "/unread", b"x" * 50_000_000, {})
-    assert time.monotonic() - started < 1.5
     assert receiver.connections == 1
 
 
 def test_many_silent_addresses_share_the_time(
     hasty: Outbound, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    waited = []
+
     def connect(self: socket.socket, address: Any) -> None:
-        time.sleep(self.gettimeout() or 0)
+        waited.append(self.gettimeout() or 0)
+        time.sleep(waited[-1])
         raise TimeoutError
 
     monkeypatch.setattr(outbound._PlainSocket, "connect", connect)
     names_lead_to(monkeypatch, ["93.184.216.34"] * 9)
     hasty.connect_timeout = 0.4
-    started = time.monotonic()
     with pytest.raises(OutboundError, match="did not answer in time"):
         hasty.post("https://silent.example/", b"", {})
-    assert time.monotonic() - started < 1
+    assert len(waited) > 1
+    assert sum(waited) <= hasty.total_timeout
 
 
 def test_time_used_up_by_one_call_is_given_anew_to_the_next(receiver: Any, hasty: Outbound) -> None:
@@ -736,10 +740,8 @@ def test_a_plain_server_on_a_tls_address_is_told(receiver: Any, demo: Outbound) 
 
 @pytest.mark.parametrize("path", ["/drip", "/endless", "/drip_headers"])
 def test_time_and_size_are_bounded_over_tls_too(path: str, siem: Any, trusting: Outbound) -> None:
-    started = time.monotonic()
-    with contextlib.suppress(OutboundError):
+    with without_a_hang(), contextlib.suppress(OutboundError):
         assert trusting.get(f"https://siem.port:{siem.server_port}{path}", {}).truncated
-    assert time.monotonic() - started < 2
 
 
 def test_a_receiver_that_stops_reading_over_tls_is_out_of_time(
@@ -747,10 +749,8 @@ def test_a_receiver_that_stops_reading_over_tls_is_out_of_time(
 ) -> None:
     url = f"https://siem.port:{siem.server_port}"
     trusting.post(url + "/ok", b"", {})
-    started = time.monotonic()
-    with pytest.raises(OutboundError, match="did not answer in time"):
+    with without_a_hang(), pytest.raises(OutboundError, match="did not answer in time"):
         trusting.post(url + "/unread", b"x" * 50_000_000, {})
-    assert time.monotonic() - started < 2
     assert siem.connections == 1
 
 
@@ -761,12 +761,20 @@ def test_a_slow_connection_leaves_less_time_for_the_handshake(
         time.sleep(0.7)
         socket.socket.connect(self, address)
 
+    allowed = []
+
+    def do_handshake(self: ssl.SSLSocket) -> None:
+        allowed.append(self.gettimeout() or PATIENCE)
+        ssl.SSLSocket.do_handshake(self)
+
     monkeypatch.setattr(outbound._PlainSocket, "connect", connect)
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        started = time.monotonic()
-        with pytest.raises(OutboundError, match="did not answer in time"):
-            trusting.get(f"https://siem.port:{deaf.getsockname()[1]}/", {})
-        assert time.monotonic() - started < 1.4
+    monkeypatch.setattr(outbound._TlsSocket, "do_handshake", do_handshake, raising=False)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as deaf,
+        pytest.raises(OutboundError, match="did not answer in time"),
+    ):
+        trusting.get(f"https://siem.port:{deaf.getsockname()[1]}/", {})
+    assert max(allowed, default=0) <= 0.3
 
 
 # --- plain sockets -------------------------------------------------------------------------------

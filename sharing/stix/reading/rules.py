@@ -6,6 +6,7 @@ from typing import Any, Final
 from sharing.stix.markings import (
     EXTENSION_ID,
     MARKING_IDS,
+    STATEMENT_IDS,
     Json,
     Tlp,
     UnknownMarking,
@@ -94,7 +95,10 @@ def _selects(obj: Any, selector: str) -> bool:
 
 
 def _tlp_definition(obj: Json) -> Iterator[Problem]:
-    """The nine TLP markings are fixed (7.2.1.4 and the TLP 2.0 extension): nobody redefines one."""
+    """The nine TLP markings are fixed (7.2.1.4 and the TLP 2.0 extension): nobody redefines one.
+
+    Nor does anybody turn a published statement into something else.
+    """
     if obj["type"] != "marking-definition":
         return
     marking = obj["id"]
@@ -107,6 +111,8 @@ def _tlp_definition(obj: Json) -> Iterator[Problem]:
                                              "extension that OASIS published")  # fmt: skip
     elif marking in _TLP1 and obj.get("definition") != {"tlp": _TLP1[marking]}:
         yield Problem("unknown-marking", "id is that of a TLP 1.0 marking, the definition is not")
+    elif marking in STATEMENT_IDS and obj.get("definition_type") != "statement":
+        yield Problem("unknown-marking", "id is that of a published statement, this is none")
 
 
 # Extensions the hub itself reads.
