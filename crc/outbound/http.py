@@ -42,6 +42,8 @@ _KEEP_IDLE = 4.0
 # A lookup cannot be cut short, only left behind: names that do not answer must not use up the
 # threads of those that do.
 _LOOKUPS_AT_ONCE = 64
+# Interim answers (1xx) come in ones and twos. aiohttp queues what it reads, asked for or not.
+_UNREAD_ANSWERS = 16
 # RFC 8305 section 5: how long the next address waits for the one before.
 _NEXT_ADDRESS_AFTER = 0.25
 
@@ -105,6 +107,8 @@ class Outbound:
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
+        for answers in self._asked.values():
+            answers.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def check_url(self, url: str) -> str:
@@ -218,14 +222,16 @@ class Outbound:
 
 
 class _Protocol(ResponseHandler):
-    """aiohttp's protocol, which closes at once.
-
-    A closing transport waits for its peer to take what is left to send; one that does not read
-    could hold sockets and memory beyond every deadline.
-    """
+    """aiohttp's protocol, made short with peers that would fill our memory."""
 
     def close(self) -> None:
+        """At once: a closing transport waits, past every deadline, for a peer that never reads."""
         self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if len(self._buffer) > _UNREAD_ANSWERS:
+            self.abort()
 
 
 class _Connector(BaseConnector):

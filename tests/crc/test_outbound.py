@@ -124,6 +124,10 @@ class Receiver(http.server.BaseHTTPRequestHandler):
     def at_drip_continue(self) -> None:
         self.drip(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def at_flood(self) -> None:
+        while True:
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 4000)
+
     def at_drip_trailers(self) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
         self.drip(b"X-More: 1\r\n")
@@ -601,9 +605,10 @@ def test_a_request_is_not_sent_again_when_a_kept_connection_breaks(
     assert [seen[0] for seen in receiver.requests] == ["/ok", "/hang_up"]
 
 
-def test_cookies_are_not_kept(receiver: Any, demo: Door) -> None:
-    demo.get(receiver.url + "/cookie", {})
-    demo.get(receiver.url + "/cookie", {})
+def test_cookies_are_not_kept(receiver: Any, demo: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    names_lead_to(monkeypatch, ["127.0.0.1"])
+    for _ in range(2):
+        demo.get(f"http://siem.port:{receiver.server_port}/cookie", {})
     assert "Cookie" not in receiver.requests[1][1]
 
 
@@ -655,6 +660,12 @@ def test_an_answer_that_does_not_begin_is_out_of_time(
     assert time.monotonic() - started < HANGS
     assert not caught.value.permanent
     assert SECRET not in caught.value.reason
+
+
+def test_a_flood_of_answers_is_cut_off(receiver: Any, demo: Door) -> None:
+    """Not at the deadline: until then it would fill the memory."""
+    with pytest.raises(OutboundError, match="closed the connection"):
+        demo.post(receiver.url + "/flood", b"", {})
 
 
 def test_a_receiver_that_stops_reading_is_out_of_time(receiver: Any, hasty: Door) -> None:
