@@ -53,7 +53,7 @@ class Response:
     """Any answer, 3xx to 5xx included; what it means is the caller's decision.
 
     ``headers`` ignores case. ``truncated``: the body was longer than ``max_body`` or did not arrive
-    whole in the time allowed; ``body`` holds what came, undecoded.
+    whole in the time allowed; ``body`` holds what was read of it, undecoded.
     """
 
     status: int

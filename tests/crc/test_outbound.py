@@ -453,19 +453,16 @@ def test_the_operators_networks_open_private_addresses_and_plain_http() -> None:
 def test_plain_http_goes_to_opened_networks_alone(
     monkeypatch: pytest.MonkeyPatch, dialled: list[str]
 ) -> None:
-    door = Door(allowed_networks=["10.1.0.0/16"])
-    names_lead_to(monkeypatch, ["8.8.8.8"])
-    with pytest.raises(Blocked, match="https"):
-        door.post("http://siem.port/", b"", {})
-    names_lead_to(monkeypatch, ["10.1.2.3", "8.8.8.8"])
-    with pytest.raises(Blocked, match="https"):
-        door.post("http://siem.port/", b"", {})
-    assert dialled == []
-    names_lead_to(monkeypatch, ["10.1.2.3"])
-    with pytest.raises(OutboundError, match="refused"):
-        door.post("http://siem.port/", b"", {})
-    assert dialled == ["10.1.2.3"]
-    door.close()
+    with contextlib.closing(Door(allowed_networks=["10.1.0.0/16"])) as door:
+        for leads in (["8.8.8.8"], ["10.1.2.3", "8.8.8.8"]):
+            names_lead_to(monkeypatch, leads)
+            with pytest.raises(Blocked, match="https"):
+                door.post("http://siem.port/", b"", {})
+        assert dialled == []
+        names_lead_to(monkeypatch, ["10.1.2.3"])
+        with pytest.raises(OutboundError, match="refused"):
+            door.post("http://siem.port/", b"", {})
+        assert dialled == ["10.1.2.3"]
 
 
 def test_a_network_written_wrongly_is_an_error_at_the_start() -> None:
@@ -548,6 +545,7 @@ def test_proxy_variables_are_ignored(
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert demo.get(receiver.url + "/ok", {}).status == 200
+    assert receiver.requests[0][0] == "/ok"  # a proxy is sent the whole URL
 
 
 # --- exchanges -----------------------------------------------------------------------------------
