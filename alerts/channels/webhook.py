@@ -1,19 +1,18 @@
 """Warnings to a member's own system, signed."""
 
+import asyncio
 import time
-from functools import cache
 
 import orjson
 from django.conf import settings
 
 from alerts.channels import signing
 from alerts.channels.base import DeliveryError, Notice
-from crc.outbound import Outbound, OutboundError
+from crc.outbound import Outbound, OutboundError, Response
 
 
-@cache
 def outbound() -> Outbound:
-    """This process's one pool of connections to members' addresses."""
+    """The one way to members' addresses, with the operator's settings."""
     return Outbound(allowed_networks=settings.OUTBOUND_ALLOWED_NETWORKS)
 
 
@@ -31,7 +30,7 @@ class Webhook:
             signing.HEADERS.signature: signing.sign([notice.secret], notice.message_id, now, body),
         }
         try:
-            answer = outbound().post(notice.address, body, headers)
+            answer = asyncio.run(_post(notice.address, body, headers))
         except OutboundError as error:
             raise DeliveryError(error.reason, permanent=error.permanent) from None
         if 200 <= answer.status < 300:
@@ -39,6 +38,11 @@ class Webhook:
         # 408, 425 and 429 ask for another try; other 4xx and redirects will not change.
         permanent = 300 <= answer.status < 500 and answer.status not in {408, 425, 429}
         raise DeliveryError(f"the receiver answered {answer.status}", permanent=permanent)
+
+
+async def _post(url: str, body: bytes, headers: dict[str, str]) -> Response:
+    async with outbound() as door:
+        return await door.post(url, body, headers)
 
 
 def event(notice: Notice) -> dict[str, object]:
