@@ -7,10 +7,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from alerts import tasks, triage
+from alerts import jumps, tasks, triage
 from alerts.coverage import coverage
 from alerts.forms import DeclineForm, ReleaseForm
-from alerts.models import Alert
+from alerts.models import Alert, DeskEntry
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
 from sharing.intake import understood
@@ -26,6 +26,8 @@ from sharing.release import (
 from sharing.stix.markings import Json, Tlp
 from sharing.stix.port import IMPACTS, SYSTEMS
 
+MAX_JUMPS = 20
+
 
 @require_safe
 @for_desk
@@ -37,11 +39,24 @@ def queue(request: MemberRequest) -> HttpResponse:
         request,
         "alerts/desk.html",
         {
-            "submissions": submissions.exclude(door="import")[:100],
+            "jumps": [
+                (entry, jumps.explained(entry), entry.members.all())
+                for entry in DeskEntry.objects.filter(looked_at=None)[:MAX_JUMPS]
+            ],
+            "submissions": submissions.exclude(door__in=["import", "sightings"])[:100],
             "alerts": alerts,
             "open": Report.objects.filter(state=Report.State.OPEN).count(),
         },
     )
+
+
+@require_POST
+@for_desk
+def looked_at(request: MemberRequest, pk: int) -> HttpResponse:
+    """Take one jump off the page."""
+    if jumps.look(get_object_or_404(DeskEntry, pk=pk), actor=request.user):
+        messages.success(request, "Noted. It comes back only if the rate falls and jumps again.")
+    return redirect("desk")
 
 
 def _report(reference: str) -> Report:

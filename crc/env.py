@@ -40,6 +40,14 @@ def number(name: str, default: int, *, at_least: int = 0) -> int:
     return int(value)
 
 
+def choice(name: str, default: str, *, among: tuple[str, ...]) -> str:
+    """One of a few words. Raises BadSetting on any other."""
+    value = text(name, default).lower()
+    if value not in among:
+        raise BadSetting(f"{name} is {value!r}; say one of {', '.join(among)}")
+    return value
+
+
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list without empty entries."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]

@@ -219,7 +219,7 @@ _OBJECT_COLUMNS: Final = (
     "id", "stix_id", "version", "digest", "type", "spec_version", "version_text",
     "created_by_ref", "revoked", "tlp", "body", "lacks_spec_version", "submission_id", "release_id",
 )  # fmt: skip
-_VALUE_COLUMNS: Final = ("object_id", "kind", "value", "valid_from", "valid_until")
+_VALUE_COLUMNS: Final = ("object_id", "kind", "value", "valid_from", "valid_until", "key")
 _PLACEMENT_COLUMNS: Final = (
     "collection_id", "object_id", "date_added", "version", "latest",
 )  # fmt: skip
@@ -235,7 +235,7 @@ def _store(
         ListedValue,
         _VALUE_COLUMNS,
         (
-            (one.pk, plain.kind.value, plain.value, plain.valid_from, plain.valid_until)
+            (one.pk, plain.kind.value, plain.value, plain.valid_from, plain.valid_until, plain.key)
             for one in fresh
             for plain in one.values
         ),

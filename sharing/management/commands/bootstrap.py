@@ -28,7 +28,7 @@ class Command(HubCommand):
                 )
             ]
             shelves = [shelf.alias for group, _ in groups for shelf in collections.shelves(group)]
-            shelves.append(collections.desk().alias)
+            shelves += [collections.desk().alias, collections.sightings().alias]
             if any(made for _, made in groups):
                 audit.record("hub.bootstrapped", actor="operator", subject="hub")
         self.answer(options, f"Ready: {', '.join(shelves)}.", collections=shelves)
