@@ -5,7 +5,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -24,6 +25,10 @@ from sharing.stix.report import IncidentReport, Reporter
 from sharing.store import Item, Outcome, Result, put
 
 log = logging.getLogger(__name__)
+
+# Counting a thousand sightings keeps a processor busy. Several threads at it at once count no more
+# in a second; they only take turns with a thread that answers a page, which then waits for all.
+_counting: Final = Lock()
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,13 @@ def count_sightings(
     known = SightingPost.objects.filter(source=source, digest=digest).first()
     if known:
         return known
+    with _counting:
+        return _read_and_count(objects, digest, source, actor)
+
+
+def _read_and_count(
+    objects: Sequence[Any], digest: str, source: Organisation, actor: ApiKey
+) -> SightingPost:
     arrived = timezone.now()
     found = sightings.read(objects, now=int(arrived.timestamp()), oldest=tally.oldest(arrived))
     fresh = _first_time(found.seen, source)
