@@ -19,7 +19,7 @@ from alerts.models import Alert, DeskEntry, Observation
 from crc.members import audit
 from crc.members.models import Organisation, User
 from crc.ordering import take_the_pen
-from sharing import tally
+from sharing import tally, visibility
 from sharing.models import Door, ListedValue, SightingCount, StixObject, Submission
 
 HOUR: Final = timedelta(hours=1)
@@ -106,8 +106,9 @@ def _sources(what: str, hour: datetime) -> dict[int, Organisation]:
 
 
 def _title(what: str) -> str:
-    """The newest name of it that the hub holds."""
-    held = StixObject.objects.filter(stix_id=what).order_by("-version").first()
+    """What the hub calls it, else who sent it first: others may call it what they like."""
+    rows = StixObject.objects.filter(stix_id=what)
+    held = rows.filter(submission=None).order_by("-version").first() or rows.order_by("pk").first()
     return str(orjson.loads(held.body).get("name", ""))[:_TITLE_CHARS] if held else ""
 
 
@@ -129,7 +130,8 @@ def _observe(what: str, source: Organisation, *, since: datetime) -> Submission 
     A jump is not a post, so it is remembered as a submission of its own without objects. None when
     it is remembered already, or when nobody could have seen the same: no value is listed for it.
     """
-    listed = ListedValue.objects.filter(object__stix_id=what).values_list("kind", "value")
+    known = visibility.objects_for(source).filter(stix_id=what)
+    listed = ListedValue.objects.filter(object__in=known).values_list("kind", "value")
     keys = {corroboration._indicator_key(kind, value) for kind, value in listed}
     jumps = Observation.objects.filter(submission__door=Door.SIGHTINGS, source=source)
     if not keys or jumps.filter(key__in=keys, at__gte=since).exists():

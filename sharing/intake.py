@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,12 @@ from sharing.store import Item, Outcome, Result, put
 
 log = logging.getLogger(__name__)
 
+# A slow pattern takes the grammar a quarter of a second: one post must not hold a worker for long.
+MAX_CHECK_SECONDS: Final = 20.0
+_TOO_LONG: Final = (
+    f"not checked: the objects before it took {MAX_CHECK_SECONDS:.0f} seconds; send it again in "
+    "smaller posts"
+)
 # Counting a thousand sightings keeps a processor busy. Several threads at it at once count no more
 # in a second; they only take turns with a thread that answers a page, which then waits for all.
 _counting: Final = Lock()
@@ -68,8 +75,17 @@ def accept(
 def check(
     objects: Sequence[Any], *, default_tlp: Tlp = Tlp.AMBER_STRICT, at_most: Tlp = Tlp.RED
 ) -> list[Checked]:
-    """Each object ready to be stored, or what is wrong with it. Needs no database."""
-    return [_check(obj, default_tlp, at_most) for obj in objects]
+    """Each object ready to be stored, or what is wrong with it. Needs no database.
+
+    What is not reached within MAX_CHECK_SECONDS of processor time is refused unread.
+    """
+    until = time.thread_time() + MAX_CHECK_SECONDS
+    return [
+        _check(obj, default_tlp, at_most)
+        if time.thread_time() < until
+        else _refused(obj, _TOO_LONG)
+        for obj in objects
+    ]
 
 
 def take_in(
