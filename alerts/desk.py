@@ -13,10 +13,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import graphs, tasks, triage
+from alerts import graphs, jumps, tasks, triage
 from alerts.coverage import coverage
 from alerts.forms import DeclineForm, ReleaseForm
-from alerts.models import Alert
+from alerts.models import Alert, DeskEntry
 from alerts.outgoing import Outgoing, outgoing
 from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
@@ -36,6 +36,7 @@ from sharing.stix.port import IMPACTS, SYSTEMS
 
 _QUEUE: Final = 100
 _ALERTS: Final = 20
+_JUMPS: Final = 20
 _OPEN: Final = Q(report__state=Report.State.OPEN)
 _HELD: Final = _OPEN & ~Q(report__hold_reason="")
 # What the links above the queue show, by their word in the address.
@@ -81,6 +82,10 @@ def queue(request: MemberRequest) -> HttpResponse:
             "open": counts["open"],
             "limit": _QUEUE,
             "alerts": [(alert, coverage(alert)) for alert in alerts],
+            "jumps": [
+                (entry, jumps.explained(entry), entry.members.all())
+                for entry in DeskEntry.objects.filter(looked_at=None)[:_JUMPS]
+            ],
         },
     )
 
@@ -91,7 +96,7 @@ def _entries(wanted: Q) -> list[Entry]:
     objects = StixObject.objects.filter(submission=OuterRef("pk")).order_by()
     count = objects.values("submission").annotate(count=Count("pk")).values("count")
     found = (
-        Submission.objects.exclude(door="import")
+        Submission.objects.exclude(door__in=["import", "sightings"])
         .filter(wanted)
         .select_related("source", "report")
         .defer("receipt", "report__narrative", "report__technical")
@@ -103,6 +108,15 @@ def _entries(wanted: Q) -> list[Entry]:
         Entry(submission, report, triage.severity_of(report) if report else None)
         for submission, report in reports
     ]
+
+
+@require_POST
+@for_desk
+def looked_at(request: MemberRequest, pk: int) -> HttpResponse:
+    """Take one jump off the page."""
+    if jumps.look(get_object_or_404(DeskEntry, pk=pk), actor=request.user):
+        messages.success(request, "Noted. It comes back only if the rate falls and jumps again.")
+    return redirect("desk")
 
 
 def _report(reference: str) -> Report:

@@ -1,10 +1,13 @@
 """Celery's side of the fan-out: ids in, one stage called. With the broker down nobody rings, and
 the sweep, run by beat or by hand, finds what the rows say is due."""
 
-from alerts import fanout, triage
+from django.utils import timezone
+
+from alerts import fanout, jumps, triage
 from alerts.models import Alert
 from crc.celery import app
 from crc.celery import ring as ring
+from sharing import tally
 from sharing.tasks import open_waiting
 
 CHUNK = 10
@@ -31,11 +34,16 @@ def sweep() -> None:
 
 def run_sweep() -> dict[str, int]:
     """Open, triage and send what waits; returns how many of each. Safe to run twice at once."""
-    counts = {"opened": open_waiting(), "triaged": 0, "sent": 0}
+    counts = {"opened": open_waiting(), "triaged": 0, "sent": 0, "jumps": 0}
     for submission_id in triage.waiting():
         for alert in triage.triage(submission_id):
             ring_for(alert)
         counts["triaged"] += 1
+    now = timezone.now()
+    counts["jumps"], warned = jumps.find(now)
+    for alert in warned:
+        ring_for(alert)
+    tally.tidy(now)
     counts["sent"] = fanout.send_all(fanout.due())
     return counts
 

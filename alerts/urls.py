@@ -16,5 +16,6 @@ urlpatterns = [
     path("desk/<slug:reference>/released.json", desk.released_json, name="released-json"),
     path("desk/<slug:reference>/release/", desk.release_case, name="release"),
     path("desk/<slug:reference>/decline/", desk.decline_case, name="decline"),
+    path("desk/jumps/<int:pk>/looked-at/", desk.looked_at, name="looked-at"),
     path("desk/warnings/<uuid:pk>/", desk.warning_coverage, name="coverage"),
 ]

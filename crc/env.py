@@ -49,11 +49,12 @@ def words(name: str, default: str = "") -> list[str]:
 
 
 def choice(name: str, default: str, allowed: Sequence[str]) -> str:
-    """One of ``allowed``, in capitals. Raises BadSetting."""
-    value = text(name, default).upper()
-    if value not in allowed:
+    """One of ``allowed``, in whatever case it was typed. Raises BadSetting."""
+    value = text(name, default)
+    found = next((word for word in allowed if word.lower() == value.lower()), "")
+    if not found:
         raise BadSetting(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
-    return value
+    return found
 
 
 def zone(name: str, default: str) -> str:

@@ -205,6 +205,15 @@ TOOL_USE_SECONDS = env.number("CRC_TOOL_USE_SECONDS", 1)
 SMALLEST_CROWD = env.number("CRC_SMALLEST_CROWD", 3, at_least=1)
 # One member's account alone does not storm the port: beyond this the desk decides.
 AUTOMATIC_WARNINGS_PER_HOUR = env.number("CRC_AUTOMATIC_WARNINGS_PER_HOUR", 6)
+# Sightings: counted by the hour, later by the day, and what is kept of them as they came.
+SIGHTING_EVIDENCE = env.choice("CRC_SIGHTING_EVIDENCE", "sample", ("none", "sample", "all"))
+SIGHTING_SAMPLE = env.number("CRC_SIGHTING_SAMPLE", 1, at_least=1)
+SIGHTING_RETRY_HOURS = env.number("CRC_SIGHTING_RETRY_HOURS", 24, at_least=1)
+# The jump rule compares with the 24 hours before, so those must still be there by the hour.
+SIGHTING_HOURLY_DAYS = env.number("CRC_SIGHTING_HOURLY_DAYS", 14, at_least=3)
+SIGHTING_DAYS = env.number("CRC_SIGHTING_DAYS", 365, at_least=SIGHTING_HOURLY_DAYS)
+SIGHTING_JUMP_FACTOR = env.number("CRC_SIGHTING_JUMP_FACTOR", 5, at_least=2)
+SIGHTING_JUMP_FLOOR = env.number("CRC_SIGHTING_JUMP_FLOOR", 100, at_least=1)
 ANSWER_LINK_DAYS = env.number("CRC_ANSWER_LINK_DAYS", 14, at_least=1)
 SWEEP_SECONDS = env.number("CRC_SWEEP_SECONDS", 5, at_least=1)
 

@@ -21,7 +21,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response
 
 from crc.members.models import ApiKey
-from crc.members.roles import Scope
+from crc.members.roles import TAXII_SCOPES
 from sharing.addresses import API_ROOT
 from sharing.segments import pack
 from sharing.stix import reading
@@ -139,8 +139,10 @@ def caller(username: str, password: str) -> ApiKey | None:
     False for a refusal.
     """
     key = access.sign_in(password) if password else None
-    if key and not (key.allows(Scope.TAXII_READ) or key.allows(Scope.TAXII_WRITE)):
-        flask.abort(403, "This key has no TAXII scope. Issue one with taxii:read or taxii:write.")
+    if key and not any(key.allows(scope) for scope in TAXII_SCOPES):
+        flask.abort(
+            403, f"This key has no TAXII scope. Issue one with {' or '.join(TAXII_SCOPES)}."
+        )
     return key
 
 

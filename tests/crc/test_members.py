@@ -123,7 +123,12 @@ def test_commands_are_idempotent_and_speak_json(port: Port, monkeypatch: Any) ->
     )
     assert User.objects.get(email="new@south.example").check_password("harbour-lantern-42")
     assert json.loads(said("verify_audit", "--json"))["entries"] > 5
-    assert json.loads(said("sweep", "--json")) == {"opened": 0, "triaged": 0, "sent": 0}
+    assert json.loads(said("sweep", "--json")) == {
+        "opened": 0,
+        "triaged": 0,
+        "sent": 0,
+        "jumps": 0,
+    }
 
 
 def test_who_leaves_is_out_at_once_and_can_come_back(port: Port, monkeypatch: Any) -> None:

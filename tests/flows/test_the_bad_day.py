@@ -45,7 +45,7 @@ def test_with_the_broker_down_the_report_is_taken_and_sent_later(
     assert not Alert.objects.exists()
 
     monkeypatch.setattr(tasks, "ring", lambda *a: False)
-    assert port.sweep() == {"opened": 0, "triaged": 1, "sent": 10}
+    assert port.sweep() == {"opened": 0, "triaged": 1, "sent": 10, "jumps": 0}
     assert len(mail.outbox) == 5
     page = port.client("north").get(f"/reports/{report.submission.reference}/").content.decode()
     assert "Members have been warned" in page

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from crc.members.models import ApiKey
 from sharing.models import Placement, StixObject, Submission
 from sharing.stix.markings import MARKING_IDS, STATEMENT_IDS, Tlp
 from tests.patience import without_a_hang
@@ -139,10 +140,12 @@ def test_t089_too_many_objects_are_422_and_the_limit_is_named(hub: Served) -> No
 def test_t090_only_the_creator_may_change_or_revoke(hub: Served) -> None:
     obj = indicator()
     hub.store("C4", obj)
-    # NONE posts to its own inbox: the id is known to the hub from another member.
+    rail = ApiKey.issue(hub.port.organisations["rail"], ["taxii:write"])[1]
     for change in (later(obj), later(obj, name="mine now"), later(obj, revoked=True)):
-        assert "creator" in refusal(hub, change, who="NONE", to="inbox-outsider")
-    assert hub.post("inbox-outsider", {"objects": [obj]}, who="NONE").json["success_count"] == 1
+        assert "creator" in refusal(hub, change, who=rail, to="inbox-rail")
+    # Rail sees C4. NONE does not, so it is told nothing, and what it sends changes nothing.
+    hub.store("inbox-outsider", later(obj, revoked=True), who="NONE")
+    assert hub.post("inbox-rail", {"objects": [obj]}, who=rail).json["success_count"] == 1
     assert served(hub, obj) == [obj]
     hub.store("C4", later(obj))
     assert [found["modified"] for found in served(hub, obj)] == [obj["modified"], SECOND]

@@ -29,7 +29,7 @@ class Command(HubCommand):
                 )
             ]
             shelves = [shelf.alias for group, _ in groups for shelf in collections.shelves(group)]
-            shelves.append(collections.desk().alias)
+            shelves += [collections.desk().alias, collections.sightings().alias]
             if any(made for _, made in groups):
                 audit.record("hub.bootstrapped", actor="operator", subject="hub")
         people = User.objects.filter(organisation__port_role=PortRole.DESK, is_active=True).count()

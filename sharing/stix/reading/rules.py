@@ -1,6 +1,6 @@
 """What STIX demands of an object and its schema cannot say. Rules run on objects that fit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from sharing.stix.markings import (
@@ -23,7 +23,7 @@ _SHOWN_CHARS: Final = 80
 
 def problems(obj: Json) -> Iterator[Problem]:
     """Every rule of STIX or of the hub that ``obj`` breaks."""
-    for rule in _RULES:
+    for rule in _rules_for(obj["type"]):
         yield from rule(obj)
 
 
@@ -37,7 +37,7 @@ REFUSE_FOREIGN_NAMESPACES: Final = True
 
 
 def _deterministic_id(obj: Json) -> Iterator[Problem]:
-    if obj["type"] not in CONTRIBUTING or obj["id"][_UUID_VERSION] != "5":
+    if obj["id"][_UUID_VERSION] != "5":
         return
     expected = sco_id(obj)
     if expected is None:
@@ -66,6 +66,8 @@ def granular_refs(obj: Json) -> list[str]:
 
 def _markings(obj: Json) -> Iterator[Problem]:
     refs = [*obj.get("object_marking_refs", ()), *granular_refs(obj)]
+    if not refs:
+        return
     if obj["id"] in refs:
         yield Problem("bad-reference", "a marking must not mark itself")
     try:
@@ -99,8 +101,6 @@ def _tlp_definition(obj: Json) -> Iterator[Problem]:
 
     Nor does anybody turn a published statement into something else.
     """
-    if obj["type"] != "marking-definition":
-        return
     marking = obj["id"]
     given = _extension(obj, EXTENSION_ID)
     if marking in _TLP2 or given:
@@ -123,7 +123,7 @@ _LARGEST_SCORE: Final = 100
 
 def _incident(obj: Json) -> Iterator[Problem]:
     """Only what every draft of the incident extension shares: there are three under one id."""
-    core = _extension(obj, _INCIDENT_CORE) if obj["type"] == "incident" else {}
+    core = _extension(obj, _INCIDENT_CORE)
     for name in ("determination", "investigation_status", "recoverability"):
         if not isinstance(core.get(name, ""), str):
             yield Problem("bad-extension", f"{name} in the incident extension must be text")
@@ -138,12 +138,18 @@ def _extension(obj: Json, name: str) -> Json:
     return found
 
 
-_RULES: Final[tuple[Rule, ...]] = (
+_FOR_ALL: Final[tuple[Rule, ...]] = (
     times.problems,
     references.problems,
     languages.problems,
-    _deterministic_id,
     _markings,
-    _tlp_definition,
-    _incident,
 )
+_FOR_TYPE: Final[Mapping[str, tuple[Rule, ...]]] = {
+    **dict.fromkeys(CONTRIBUTING, (_deterministic_id,)),
+    "marking-definition": (_tlp_definition,),
+    "incident": (_incident,),
+}
+
+
+def _rules_for(kind: str) -> tuple[Rule, ...]:
+    return _FOR_ALL + _FOR_TYPE.get(kind, ())
