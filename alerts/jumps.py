@@ -118,10 +118,13 @@ def _corroborate(entry: DeskEntry) -> list[Alert]:
     if len(members) < WITNESSES:
         return []
     jumps = [_observe(entry.what, member, since=entry.hour) for member in members]
-    stories = [corroboration.corroborate(jump) for jump in jumps if jump]
-    newest = next((story for story in reversed(stories) if story), None)
-    warned = corroboration.warn(newest) if newest else None
-    return [warned] if warned else []
+    stories = dict.fromkeys(
+        story for jump in jumps if jump for story in corroboration.corroborate(jump)
+    )
+    for story in stories:
+        story.refresh_from_db()
+    warned = [corroboration.warn(story) for story in stories]
+    return [alert for alert in warned if alert]
 
 
 def _observe(what: str, source: Organisation, *, since: datetime) -> Submission | None:
@@ -132,7 +135,7 @@ def _observe(what: str, source: Organisation, *, since: datetime) -> Submission 
     """
     known = visibility.objects_for(source).filter(stix_id=what)
     listed = ListedValue.objects.filter(object__in=known).values_list("kind", "value")
-    keys = {corroboration._indicator_key(kind, value) for kind, value in listed}
+    keys = {corroboration.indicator_key(kind, value) for kind, value in listed}
     jumps = Observation.objects.filter(submission__door=Door.SIGHTINGS, source=source)
     if not keys or jumps.filter(key__in=keys, at__gte=since).exists():
         return None
