@@ -124,7 +124,7 @@ def _case_page(
         initial={"tlp": report.consent.value, "title": standard_title(report)},
     )
     problem, shared = "", graphs.listing([])
-    offered = not made and report.consent is not Tlp.RED
+    offered = report.state == Report.State.OPEN and report.consent is not Tlp.RED
     later = offered and len(form.found) > _PREVIEWED and "preview" not in request.GET
     if made:
         shared = graphs.released_listing(made)
@@ -149,6 +149,7 @@ def _case_page(
             "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
+            "offered": offered,
             "later": later,
             "release_form": form,
             "decline_form": decline_form or DeclineForm(),

@@ -112,6 +112,8 @@ def test_a_decline_is_final_for_the_reporters_button(port: Port) -> None:
     port.client("desk").post(
         f"/desk/{report.submission.reference}/decline/", {"reason": "A test by your own IT."}
     )
+    case = port.client("desk").get(f"/desk/{report.submission.reference}/").content.decode()
+    assert "Others see nothing of this" in case
     assert "Warn the port now" not in reporter.get(receipt).content.decode()
     late = reporter.post(f"{receipt}warn/", follow=True).content.decode()
     assert "The port was not warned" in late
