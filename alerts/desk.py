@@ -17,7 +17,7 @@ from alerts import graphs, jumps, tasks, triage
 from alerts.coverage import coverage
 from alerts.forms import DeclineForm, ReleaseForm
 from alerts.models import Alert, DeskEntry
-from alerts.outgoing import Outgoing, outgoing
+from alerts.outgoing import outgoing
 from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
@@ -37,6 +37,8 @@ from sharing.stix.port import IMPACTS, SYSTEMS
 _QUEUE: Final = 100
 _ALERTS: Final = 20
 _JUMPS: Final = 20
+# Composing a graph of more values takes seconds, so the case page does it when asked.
+_PREVIEWED: Final = 500
 _OPEN: Final = Q(report__state=Report.State.OPEN)
 _HELD: Final = _OPEN & ~Q(report__hold_reason="")
 # What the links above the queue show, by their word in the address.
@@ -132,10 +134,16 @@ def _case_page(
 ) -> HttpResponse:
     submission = report.submission
     made = _release(report)
+    form = release_form or ReleaseForm(
+        report=report,
+        initial={"tlp": report.consent.value, "title": standard_title(report)},
+    )
     problem, shared = "", graphs.listing([])
+    offered = report.state == Report.State.OPEN and report.consent is not Tlp.RED
+    later = offered and len(form.found) > _PREVIEWED and "preview" not in request.GET
     if made:
         shared = graphs.released_listing(made)
-    elif report.consent is not Tlp.RED:
+    elif offered and not later:
         problem, preview = _preview(report)
         shared = graphs.listing(preview)
     failed = any(form and form.errors for form in (release_form, decline_form))
@@ -157,11 +165,9 @@ def _case_page(
             "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
-            "release_form": release_form
-            or ReleaseForm(
-                report=report,
-                initial={"tlp": report.consent.value, "title": standard_title(report)},
-            ),
+            "offered": offered,
+            "later": later,
+            "release_form": form,
             "decline_form": decline_form or DeclineForm(),
         },
         status=422 if failed else 200,
@@ -231,21 +237,18 @@ def confirm_release(request: MemberRequest, reference: str) -> HttpResponse:
     form = ReleaseForm(request.POST, report=report)
     if "change" in request.GET or not form.is_valid():
         return _case_page(request, report, release_form=form)
-    try:
-        return _confirm_page(request, report, form, outgoing(report, form.terms()))
-    except NotReleasable as obstacle:
-        form.add_error(None, str(obstacle))
-        return _case_page(request, report, release_form=form)
+    return _confirm_page(request, report, form)
 
 
 def _confirm_page(
-    request: MemberRequest,
-    report: Report,
-    form: ReleaseForm,
-    out: Outgoing,
-    *,
-    changed: bool = False,
+    request: MemberRequest, report: Report, form: ReleaseForm, *, changed: bool = False
 ) -> HttpResponse:
+    terms = form.terms()
+    try:
+        graph = graph_for(report, terms, at=timezone.now())
+    except NotReleasable as obstacle:
+        form.add_error(None, str(obstacle))
+        return _case_page(request, report, release_form=form)
     return render(
         request,
         "alerts/confirm.html",
@@ -253,9 +256,9 @@ def _confirm_page(
             "report": report,
             "submission": report.submission,
             "form": form,
-            "group": form.cleaned_data["group"],
-            "out": out,
-            "graph": graphs.listing(out.graph),
+            "group": terms.group,
+            "out": outgoing(report, terms),
+            "graph": graphs.listing(graph),
             "stories": report.submission.corroborations.filter(members__gte=2),
             "changed": changed,
         },
@@ -274,11 +277,9 @@ def release_case(request: MemberRequest, reference: str) -> HttpResponse:
     if not form.is_valid():
         return _case_page(request, report, release_form=form)
     terms = form.terms()
+    if request.POST.get("shown") not in {None, outgoing(report, terms).digest}:
+        return _confirm_page(request, report, form, changed=True)
     try:
-        if "shown" in request.POST:
-            out = outgoing(report, terms)
-            if out.digest != request.POST["shown"]:
-                return _confirm_page(request, report, form, out, changed=True)
         raised = triage.release_from_desk(report, terms, actor=request.user)
     except NotReleasable as obstacle:
         report.refresh_from_db()

@@ -14,6 +14,8 @@ from sharing.stix.markings import Json
 LISTED: Final = 50
 # And shows so many before somebody asks for the others.
 SHOWN: Final = 20
+# An incident refers to all that belongs to it; so much of one object's JSON is on a page.
+MAX_JSON: Final = 4_000
 # A statement holds only so many values.
 _BATCH: Final = 500
 # What tells most comes first; what every graph has, last.
@@ -117,10 +119,14 @@ def _private(submission: Submission, ids: list[str]) -> list[Json]:
 
 def _rows(graph: list[Json]) -> list[Row]:
     names = {obj["id"]: obj.get("name") or obj.get("value") or obj["type"] for obj in graph}
-    return [
-        Row(obj["type"], _name(obj, names), orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode())
-        for obj in graph
-    ]
+    return [Row(obj["type"], _name(obj, names), _json(obj)) for obj in graph]
+
+
+def _json(obj: Json) -> str:
+    text = orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode()
+    if len(text) <= MAX_JSON:
+        return text
+    return f"{text[:MAX_JSON]}\n… cut off here; the download has it whole."
 
 
 def _name(obj: Json, names: dict[str, str]) -> str:

@@ -1,17 +1,17 @@
-"""What a release would send, worked out without sending: the desk looks at it, then confirms."""
+"""What a release would say, and to whom, before it is made: the desk looks, then confirms."""
 
 import hashlib
 from dataclasses import dataclass
 
 import orjson
-from django.utils import timezone
 
 from alerts import audience, triage
 from alerts.severity import Severity
 from crc.members.models import Organisation
+from sharing.intake import understood
 from sharing.models import Report
-from sharing.release import Terms, graph_for, left_out
-from sharing.stix.markings import Json, Tlp
+from sharing.release import Terms, left_out
+from sharing.stix.markings import Tlp
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Outgoing:
     title: str
     body: str
     named: bool
+    values: list[str]
     withheld: list[str]
     members: list[Organisation]
-    graph: list[Json]
 
     @property
     def carries_content(self) -> bool:
@@ -34,7 +34,7 @@ class Outgoing:
 
     @property
     def digest(self) -> str:
-        """Told apart from what would go out a moment later: ids and times are new each time."""
+        """By which what was shown is told apart from what would go out a moment later."""
         told = [
             self.severity.value,
             self.tlp.value,
@@ -42,21 +42,22 @@ class Outgoing:
             self.body,
             self.named,
             [member.slug for member in self.members],
-            sorted(obj["pattern"] for obj in self.graph if obj["type"] == "indicator"),
+            self.values,
         ]
         return hashlib.sha256(orjson.dumps(told)).hexdigest()
 
 
 def outgoing(report: Report, terms: Terms) -> Outgoing:
-    """What releasing under these terms would send. Raises NotReleasable."""
+    """What releasing under these terms would send."""
     source = report.submission.source
+    kept_back = left_out(report, terms)
     return Outgoing(
         severity=triage.severity_of(report),
         tlp=terms.tlp,
         title=terms.title,
         body=terms.advice or triage.standard_advice(report),
         named=terms.named and report.may_name,
-        withheld=sorted(left_out(report, terms)),
+        values=sorted({one.value for one in understood(report).indicators} - kept_back),
+        withheld=sorted(kept_back),
         members=list(audience.members(terms.group, terms.tlp, silent=source)),
-        graph=graph_for(report, terms, at=timezone.now()),
     )
