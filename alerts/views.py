@@ -16,7 +16,7 @@ from django.http import (
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from alerts import answers, fanout
+from alerts import answers, audience, fanout, notices
 from alerts.channels.inbox import topic
 from alerts.forms import AnswerForm
 from alerts.models import Alert, Answer
@@ -24,7 +24,6 @@ from crc.members.access import MemberRequest, for_members
 from crc.members.models import Organisation, User
 from sharing import visibility
 from sharing.models import ListedValue
-from sharing.stix.markings import Tlp
 
 # A proxy that hears nothing for a minute closes the line.
 KEEP_ALIVE_SECONDS = 20.0
@@ -42,7 +41,7 @@ def _inbox(organisation: Organisation) -> list[Alert]:
         .select_related("group")
     )
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
-    theirs = Q(group__everyone=True) | Q(group__members=organisation)
+    theirs = Q(group__everyone=True) | Q(group__members=organisation) | Q(only=organisation)
     return list(sent.filter(theirs, tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
 
 
@@ -62,7 +61,7 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
     alert = get_object_or_404(
         Alert.objects.filter(deliveries__organisation=member).distinct(), pk=pk
     )
-    if not visibility.may_see(member, alert.group, Tlp(alert.tlp)):
+    if not audience.cleared(alert).filter(pk=member.pk).exists():
         get_object_or_404(Alert.objects.none())
     return alert
 
@@ -113,7 +112,7 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "alerts/badlink.html", {"problem": str(problem)}, status=404)
     delivery = invitation.delivery
     context = {
-        "notice": fanout.notice(delivery),
+        "notice": notices.notice(delivery),
         "member": delivery.organisation,
         "choice": invitation.choice,
         "choices": Answer.Choice,
