@@ -131,7 +131,7 @@ class _TlsSocket(ssl.SSLSocket):
 
 
 @dataclass(kw_only=True, eq=False)
-class Outbound:
+class SyncOutbound:
     """A guarded HTTP client; one per process, shared by its threads, made after forking.
 
     Times are seconds, ``max_body`` bytes. ``total_timeout`` covers connecting, sending and reading;
@@ -374,3 +374,28 @@ def _explained(error: Exception, host: str) -> OutboundError:
         case _:
             problem = "gave an answer the hub cannot read"
     return OutboundError(f"{host} {problem}.")
+
+
+class Outbound:
+    def __init__(self, **k):
+        self.s = SyncOutbound(**k)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *a):
+        self.s.close()
+
+    async def post(self, *a):
+        import asyncio
+
+        return await asyncio.to_thread(self.s.post, *a)
+
+    def check_url(self, u):
+        return self.s.check_url(u)
+
+
+def host_of(url):
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).netloc.lower()
