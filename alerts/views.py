@@ -21,7 +21,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import answers, fanout
+from alerts import answers, audience, fanout, notices
 from alerts.forms import AnswerForm
 from alerts.live import Line, TooManyLines, switchboard
 from alerts.models import Alert, Answer
@@ -29,7 +29,6 @@ from crc.members.access import MemberRequest, for_members
 from crc.members.models import Organisation, User
 from sharing import visibility
 from sharing.models import ListedValue
-from sharing.stix.markings import Tlp
 
 # A proxy that hears nothing for a minute closes the line. As often the session is asked for again.
 KEEP_ALIVE_SECONDS = 20.0
@@ -49,7 +48,7 @@ def _inbox(organisation: Organisation) -> list[Alert]:
         .select_related("group")
     )
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
-    theirs = Q(group__everyone=True) | Q(group__members=organisation)
+    theirs = Q(group__everyone=True) | Q(group__members=organisation) | Q(only=organisation)
     return list(sent.filter(theirs, tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
 
 
@@ -70,7 +69,7 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
     alert = get_object_or_404(
         Alert.objects.filter(deliveries__organisation=member).distinct(), pk=pk
     )
-    if not visibility.may_see(member, alert.group, Tlp(alert.tlp)):
+    if not audience.cleared(alert).filter(pk=member.pk).exists():
         get_object_or_404(Alert.objects.none())
     return alert
 
@@ -124,7 +123,7 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "alerts/badlink.html", {"problem": str(problem)}, status=404)
     delivery = invitation.delivery
     context = {
-        "notice": fanout.notice(delivery),
+        "notice": notices.notice(delivery),
         "member": delivery.organisation,
         "given": answers.current(delivery.alert).get(delivery.organisation_id),
         "choice": invitation.choice,

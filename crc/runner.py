@@ -35,6 +35,22 @@ STOP_SECONDS: Final = 10.0
 SOON: Final = 3.0
 GIVE_UP_AFTER: Final = 5
 READY_SECONDS: Final = 30.0
+_CELERY: Final = [
+    sys.executable,
+    "-m",
+    "celery",
+    "-A",
+    "crc.celery:app",
+    "--quiet",
+    "worker",
+    "-P",
+    "threads",
+    "--loglevel",
+    "WARNING",
+    "--without-gossip",
+    "--without-mingle",
+    "--without-heartbeat",
+]
 _PR_SET_PDEATHSIG: Final = 1
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -280,31 +296,14 @@ def web(host: str, port: int) -> Child:
 
 
 def worker(data_dir: Path) -> Child:
-    """Sends warnings, and sweeps."""
-    return Child(
-        "worker",
-        [
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "crc.celery:app",
-            "--quiet",
-            "worker",
-            "-P",
-            "threads",
-            "-c",
-            "8",
-            "-B",
-            "-s",
-            str(data_dir / "run" / "beat"),
-            "--loglevel",
-            "WARNING",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-        ],
-    )
+    """Triages, sweeps, and keeps the clock (beat)."""
+    beat = str(data_dir / "run" / "beat")
+    return Child("worker", [*_CELERY, "-Q", "celery", "-c", "8", "-B", "-s", beat])
+
+
+def sender() -> Child:
+    """Sends warnings: a thread for each channel, which may wait for the world outside."""
+    return Child("sender", [*_CELERY, "-Q", "deliver", "-c", "16"])
 
 
 def _answers(host: str, port: int) -> bool:
@@ -390,7 +389,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ["CRC_DATA_DIR"] = str(data_dir)
         os.environ.setdefault("CRC_BASE_URL", _address(options.host, port))
         _start_broker(hub, data_dir, (lock.fileno(),))
-        parts = [web(options.host, port)] + ([] if options.no_worker else [worker(data_dir)])
+        parts = [web(options.host, port)]
+        if not options.no_worker:
+            parts += [worker(data_dir), sender()]
         start(hub, parts, options.host, port)
         hub.watch()
     except (CannotStart, broker.BrokerMissing, env.BadSetting) as problem:

@@ -188,7 +188,7 @@ EMAIL_HOST_USER = unquote(_smtp.username or "")
 EMAIL_HOST_PASSWORD = unquote(_smtp.password or "")
 EMAIL_USE_SSL = _smtp.scheme == "smtps"
 EMAIL_USE_TLS = _smtp.scheme == "smtp+starttls"
-EMAIL_TIMEOUT = 10
+EMAIL_TIMEOUT = 8  # seconds for one step; see alerts.channels.email
 DEFAULT_FROM_EMAIL = env.text("CRC_MAIL_FROM", f"warnings@{_HOST}")
 
 # --- work ----------------------------------------------------------------------------------------

@@ -19,15 +19,17 @@ class Command(HubCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError for an unknown member."""
-        found = Endpoint.objects.select_related("organisation").order_by(
-            "organisation__slug", "url"
+        found = (
+            Endpoint.objects.filter(channel="webhook")
+            .select_related("organisation")
+            .order_by("organisation__slug", "address")
         )
         if options["member"]:
             found = found.filter(organisation=member(options["member"]))
         rows = [
             {
                 "member": endpoint.organisation.slug,
-                "url": endpoint.url,
+                "url": endpoint.address,
                 "active": endpoint.is_active,
                 "created": endpoint.created_at,
             }

@@ -25,10 +25,10 @@ class Command(HubCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError for an address that is none of the member's webhooks."""
         organisation = member(options["member"])
-        endpoints = Endpoint.objects.filter(organisation=organisation)
-        endpoint = endpoints.filter(url=options["url"]).first()
+        endpoints = Endpoint.objects.filter(organisation=organisation, channel="webhook")
+        endpoint = endpoints.filter(address=options["url"]).first()
         if endpoint is None:
-            known = ", ".join(endpoints.values_list("url", flat=True)) or "none"
+            known = ", ".join(endpoints.values_list("address", flat=True)) or "none"
             raise CommandError(f"That is no webhook of {organisation.slug}. Its webhooks: {known}.")
         with transaction.atomic():
             audit.record(
@@ -40,7 +40,7 @@ class Command(HubCommand):
             endpoint.delete()
         self.answer(
             options,
-            f"{endpoint} of {organisation.name} is removed.",
+            f"{endpoint.address} of {organisation.name} is removed.",
             member=organisation.slug,
-            url=endpoint.url,
+            url=endpoint.address,
         )
