@@ -37,8 +37,6 @@ from sharing.stix.port import IMPACTS, SYSTEMS
 _QUEUE: Final = 100
 _ALERTS: Final = 20
 _JUMPS: Final = 20
-# Composing a graph of more values takes seconds, so the case page does it when asked.
-_PREVIEWED: Final = 500
 _OPEN: Final = Q(report__state=Report.State.OPEN)
 _HELD: Final = _OPEN & ~Q(report__hold_reason="")
 # What the links above the queue show, by their word in the address.
@@ -140,10 +138,9 @@ def _case_page(
     )
     problem, shared = "", graphs.listing([])
     offered = report.state == Report.State.OPEN and report.consent is not Tlp.RED
-    later = offered and len(form.found) > _PREVIEWED and "preview" not in request.GET
     if made:
         shared = graphs.released_listing(made)
-    elif offered and not later:
+    elif offered:
         problem, preview = _preview(report)
         shared = graphs.listing(preview)
     failed = any(form and form.errors for form in (release_form, decline_form))
@@ -166,7 +163,6 @@ def _case_page(
             "stories": submission.corroborations.all(),
             "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
             "offered": offered,
-            "later": later,
             "release_form": form,
             "decline_form": decline_form or DeclineForm(),
         },
