@@ -13,6 +13,7 @@ from alerts.forms import DeclineForm, ReleaseForm
 from alerts.models import Alert
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
+from sharing.doubts import left_out
 from sharing.intake import understood
 from sharing.models import Report, StixObject, Submission
 from sharing.release import (
@@ -78,6 +79,7 @@ def _case_page(
             "private": _shown(_private(submission)),
             "shared": _shown(shared),
             "problem": problem,
+            "left_out": left_out(report) if made else {},
             "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],

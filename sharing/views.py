@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from crc.members.access import MemberRequest, for_members
 from sharing import visibility
+from sharing.doubts import left_out
 from sharing.forms import MAX_TECHNICAL, PlainText, ReportForm
 from sharing.intake import accept_report, own_names, understood
 from sharing.models import Report, Submission
@@ -118,6 +119,7 @@ def receipt(request: MemberRequest, reference: str) -> HttpResponse:
             "waiting": found.submission.triaged_at is None,
             "delayed": found.submission.triaged_at is None and _is_late(found.submission),
             "kept_back": found.withheld,
+            "left_out": left_out(found) if found.state == Report.State.RELEASED else {},
             "unsaid": [SYSTEMS[system].label for system in unsaid(found)],
             "own": found.submission.source == request.user.organisation,
         },

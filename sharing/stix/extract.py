@@ -364,6 +364,13 @@ def own_label(domain: str) -> str:
     return registered.partition(".")[0]
 
 
+def without_suffix(kind: IndicatorKind, value: str) -> str:
+    """A value without the ending of its host, such as ``.one``, which its owner did not make up."""
+    host = host_of(kind, value)
+    suffix = _suffixes().publicsuffix(host) if "." in host else None
+    return value.replace(host, host.removesuffix(f".{suffix}"), 1) if suffix else value
+
+
 _READERS: Final[dict[str, Callable[[str, str], tuple[IndicatorKind, str]]]] = {
     "url": _url,
     "email": _email,
