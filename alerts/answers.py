@@ -13,8 +13,6 @@ from alerts import audience
 from alerts.models import Alert, Answer, Delivery
 from crc.members import audit
 from crc.members.models import Organisation, User
-from sharing import visibility
-from sharing.stix.markings import Tlp
 
 MAX_NOTE: Final = 500
 _SALT: Final = "alerts.answer"
@@ -61,8 +59,8 @@ def opened(token: str) -> Invitation:
 def _still_theirs(delivery: Delivery) -> bool:
     """Whether the member is still one and cleared, and the address still one of its own: a mail
     outlives the job of the person it was sent to."""
-    member, alert = delivery.organisation, delivery.alert
-    return visibility.may_see(member, alert.group, Tlp(alert.tlp)) and audience.still_listed(
+    member = delivery.organisation
+    return audience.cleared(delivery.alert).filter(pk=member.pk).exists() and audience.still_listed(
         member, delivery.channel, delivery.address
     )
 

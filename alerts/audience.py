@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from alerts.models import Endpoint
+from alerts.models import Alert, Endpoint
 from crc.members.models import Contact, Group, Organisation, User
 from crc.members.roles import PortRole
 from sharing import visibility
@@ -29,6 +29,13 @@ def members(
     return warned.exclude(pk=silent.pk) if silent else warned
 
 
+def cleared(alert: Alert) -> QuerySet[Organisation]:
+    """Who may see this warning today."""
+    if alert.group is None:
+        return Organisation.objects.filter(pk=alert.only_id or 0, is_active=True)
+    return visibility.organisations_for(alert.group, Tlp(alert.tlp))
+
+
 def addresses(organisations: QuerySet[Organisation]) -> list[Address]:
     """Every address of these members, each once: inbox, webhooks, and one mail per person."""
     return [*dict.fromkeys(_addresses(organisations))]
@@ -38,8 +45,8 @@ def _addresses(organisations: QuerySet[Organisation]) -> Iterator[Address]:
     for pk, slug in organisations.values_list("pk", "slug"):
         yield Address(pk, "inbox", slug)
     endpoints = Endpoint.objects.filter(organisation__in=organisations, is_active=True)
-    for pk, url in endpoints.values_list("organisation_id", "url"):
-        yield Address(pk, "webhook", url)
+    for pk, channel, address in endpoints.values_list("organisation_id", "channel", "address"):
+        yield Address(pk, channel, address)
     people = [
         *Contact.objects.filter(organisation__in=organisations, is_active=True).values_list(
             "organisation_id", "email"
@@ -52,8 +59,11 @@ def _addresses(organisations: QuerySet[Organisation]) -> Iterator[Address]:
         yield Address(pk, "email", email.lower())
 
 
+def addresses_of(organisation: Organisation) -> list[Address]:
+    """One member's."""
+    return addresses(Organisation.objects.filter(pk=organisation.pk))
+
+
 def still_listed(organisation: Organisation, channel: str, address: str) -> bool:
     """Whether the address is one of the member's today."""
-    return Address(organisation.pk, channel, address) in addresses(
-        Organisation.objects.filter(pk=organisation.pk)
-    )
+    return Address(organisation.pk, channel, address) in addresses_of(organisation)

@@ -67,7 +67,7 @@ def _values_seen(submission: Submission, report: Report | None) -> set[str]:
     if report:
         kept_back = {*withheld(report, telltales(submission.source)), *doubts(report)}
     keys = {
-        _indicator_key(kind, value)
+        indicator_key(kind, value)
         for kind, value in listed.values_list("kind", "value")
         if value not in kept_back and not known_as(IndicatorKind(kind), value)
     }
@@ -89,10 +89,10 @@ def _told_to(submission: Submission, keys: set[str]) -> set[str]:
     source = submission.source
     seen = [made for made in told if visibility.may_see(source, made.group, Tlp(made.tlp))]
     listed = ListedValue.objects.filter(object__release__in=seen)
-    return {_indicator_key(kind, value) for kind, value in listed.values_list("kind", "value")}
+    return {indicator_key(kind, value) for kind, value in listed.values_list("kind", "value")}
 
 
-def _indicator_key(kind: str, value: str) -> str:
+def indicator_key(kind: str, value: str) -> str:
     # A digest, so that the longest URL fits and the table shows nobody's indicators.
     return _INDICATOR + hashlib.sha256(f"{kind}:{value}".encode()).hexdigest()
 
@@ -192,7 +192,7 @@ def _seen_by(story: Corroboration, released: Release) -> dict[str, int]:
         sources.setdefault(key, set()).add(source)
     listed = ListedValue.objects.filter(object__release=released)
     counts = {
-        stix_id: len(sources.get(_indicator_key(kind, value), ()))
+        stix_id: len(sources.get(indicator_key(kind, value), ()))
         for stix_id, kind, value in listed.values_list("object__stix_id", "kind", "value")
     }
     return {stix_id: count for stix_id, count in counts.items() if count > 1}

@@ -1,13 +1,21 @@
 """Celery's side of the fan-out: ids in, one stage called. With the broker down nobody rings, and
-the sweep, run by beat or by hand, finds what the rows say is due."""
+the sweep, run by beat or by hand, finds what the rows say is due.
 
-from alerts import fanout, triage
+Two queues: one that hangs on nobody (triage, the sweep), and one, worked by processes of its own,
+in which a channel may wait for the world outside.
+"""
+
+from typing import Any
+
+from celery.signals import worker_shutting_down
+from django.utils import timezone
+
+from alerts import jumps, outbox, sending, triage
 from alerts.models import Alert
 from crc.celery import app
 from crc.celery import ring as ring
+from sharing import tally
 from sharing.tasks import open_waiting
-
-CHUNK = 10
 
 
 @app.task(name="alerts.tasks.triage_submission")  # type: ignore[untyped-decorator]
@@ -17,30 +25,50 @@ def triage_submission(submission_id: str) -> None:
         ring_for(alert)
 
 
-@app.task(name="alerts.tasks.deliver")  # type: ignore[untyped-decorator]
-def deliver(delivery_ids: list[str]) -> None:
-    """Send some deliveries."""
-    fanout.send_all(delivery_ids)
+# Acknowledged early: a lost ring is found by the sweep, a repeated one would only find work done.
+@app.task(name="alerts.tasks.deliver", acks_late=False)  # type: ignore[untyped-decorator]
+def deliver(channel: str) -> None:
+    """Send what is due on one channel."""
+    sending.drain(channel)
 
 
 @app.task(name="alerts.tasks.sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    """Find what the doorbell missed and do it."""
-    run_sweep()
+    """Find what the doorbell missed and ring for it; sending is the senders' work."""
+    _decide()
+    for channel in outbox.channels_due():
+        ring(deliver, channel)
+
+
+@worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+def stop_sending(**kwargs: Any) -> None:
+    """Celery waits for running tasks: let them come to an end."""
+    sending.stop()
 
 
 def run_sweep() -> dict[str, int]:
     """Open, triage and send what waits; returns how many of each. Safe to run twice at once."""
-    counts = {"opened": open_waiting(), "triaged": 0, "sent": 0}
+    counts = _decide()
+    counts["sent"] = sum(sending.drain(channel) for channel in outbox.channels_due())
+    return counts
+
+
+def _decide() -> dict[str, int]:
+    counts = {"opened": open_waiting(), "triaged": 0, "jumps": 0}
     for submission_id in triage.waiting():
         for alert in triage.triage(submission_id):
             ring_for(alert)
         counts["triaged"] += 1
-    counts["sent"] = fanout.send_all(fanout.due())
+    now = timezone.now()
+    counts["jumps"], warned = jumps.find(now)
+    for alert in warned:
+        ring_for(alert)
+    tally.tidy(now)
+    outbox.promote()
     return counts
 
 
 def ring_for(alert: Alert) -> bool:
-    """Hand one warning's deliveries to the workers, in chunks; False when the broker is down."""
-    ids = fanout.due_for(alert)
-    return all(ring(deliver, ids[start : start + CHUNK]) for start in range(0, len(ids), CHUNK))
+    """Wake the senders of every channel a warning goes to; False when the broker is down."""
+    rung = [ring(deliver, channel) for channel in outbox.channels_due(alert)]
+    return all(rung)

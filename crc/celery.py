@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "crc.settings")
 
+
 app = Celery("crc")
 app.conf.update(
     broker_url=broker.celery_url(settings.REDIS_URL),
@@ -39,6 +40,8 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     timezone="UTC",
+    # Sending waits for the world outside; nothing else may wait for it.
+    task_routes={"alerts.tasks.deliver": {"queue": "deliver"}},
     beat_schedule={
         "sweep": {
             "task": "alerts.tasks.sweep",

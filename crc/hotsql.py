@@ -82,6 +82,47 @@ def insert(model: type[Model], columns: Sequence[str], rows: Iterable[Sequence[A
         )
 
 
+def update(
+    model: type[Model],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    matching: int,
+    setting: str,
+) -> int:
+    """Many rows changed by one statement, each to its own values; how many were.
+
+    ``columns`` are names of the table's; the first ``matching`` of them find the row, the others
+    are set. ``setting`` is SQL that changes all rows alike ("tries = tries + 1").
+    """
+    fields = {field.column: field for field in model._meta.concrete_fields}
+    ready = [fields[name].get_db_prep_save for name in columns]
+    values = [
+        [prepare(value, connection) for prepare, value in zip(ready, row, strict=True)]
+        for row in rows
+    ]
+    table = model._meta.db_table
+    found = " AND ".join(f"{table}.{name} = given.{name}" for name in columns[:matching])
+    given = ", ".join([*(f"{name} = given.{name}" for name in columns[matching:]), setting])
+    parameters: list[Any]
+    if connection.vendor == "postgresql":
+        arrays = ", ".join(f"%s::{fields[name].db_type(connection)}[]" for name in columns)
+        source = f"unnest({arrays}) AS given({', '.join(columns)})"
+        parameters = [list(column) for column in zip(*values, strict=True)]
+    else:
+        parts = ", ".join(
+            f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns)
+        )
+        source = f"(SELECT {parts} FROM json_each(%s)) AS given"  # noqa: S608 - our own names
+        parameters = [orjson.dumps(values).decode()]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET {given} FROM {source} WHERE {found}",  # noqa: S608
+            parameters,
+        )
+        return int(cursor.rowcount)
+
+
 def next_ids(model: type[Model], count: int) -> list[int]:
     """Fresh primary keys for ``insert``. Holding the pen (crc.ordering)."""
     table = model._meta.db_table

@@ -20,10 +20,9 @@ from sharing.stix.extract import (
     HASHES,
     IndicatorKind,
     host_of,
-    itself_and_parents,
-    own_label,
     without_suffix,
 )
+from sharing.stix.internet import itself_and_parents, own_label
 from sharing.stix.telltales import LONG, Telltales, brand, rare_words
 from sharing.stix.wellknown import is_open_to_anybody, known_as
 
@@ -95,7 +94,7 @@ def doubts(report: Report) -> dict[str, str]:
     return {value: reason for value, reason in reasons.items() if reason}
 
 
-def left_out(report: Report) -> dict[str, str]:
+def stayed_behind(report: Report) -> dict[str, str]:
     """The doubtful values of a released report that did not go out, each with the reason."""
     told = ListedValue.objects.filter(object__release__submission=report.submission)
     gone = set(told.values_list("value", flat=True))

@@ -77,9 +77,7 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
             valid_days=VALID_DAYS,
             named_as=source.name if named else "",
         ),
-        withhold=withheld(report, words)
-        | terms.withhold
-        | (doubts(report).keys() - terms.confirmed),
+        withhold=left_out(report, terms),
     )
     found: list[str] = []
     if not named:
@@ -91,6 +89,12 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
             "member whether it may be named."
         )
     return graph
+
+
+def left_out(report: Report, terms: Terms) -> frozenset[str]:
+    """Indicator values that a release under these terms keeps back."""
+    doubtful = doubts(report).keys() - terms.confirmed
+    return withheld(report, telltales(report.submission.source)) | terms.withhold | doubtful
 
 
 def _written(report: Report, terms: Terms) -> str:
@@ -124,34 +128,68 @@ def standard_title(report: Report, *, named: bool = False) -> str:
     return compose.title_for(told_to_others(report, named=named))
 
 
-def release(report: Report, terms: Terms, *, actor: User | str) -> Release:
-    """Share a report under these terms: graph placed, decision recorded, all in one transaction.
+@dataclass(frozen=True)
+class Draft:
+    """A release ready to be placed, made before the pen is taken: the others would wait for it.
+
+    ``rests_on`` is what else the graph was made from, which may change until then.
+    """
+
+    report: Report
+    terms: Terms
+    at: datetime
+    title: str
+    items: list[Item]
+    rests_on: object
+
+
+def draft(report: Report, terms: Terms) -> Draft:
+    """Make the release graph for a report under these terms. Raises NotReleasable."""
+    _may_release(report, terms)
+    at, rests_on = timezone.now(), _rests_on(report)
+    return Draft(
+        report,
+        terms,
+        at,
+        terms.title or standard_title(report, named=terms.named and report.may_name),
+        _items(graph_for(report, terms, at=at), terms.tlp),
+        rests_on,
+    )
+
+
+def _rests_on(report: Report) -> object:
+    return telltales(report.submission.source), unsaid(report)
+
+
+def release(ready: Draft, *, actor: User | str) -> Release:
+    """Share a report: graph placed, decision recorded, all in one transaction.
 
     Raises NotReleasable: already decided, looser than the source allows, nowhere to put it, or a
     telltale word. ``actor`` is a desk user, or SOURCE when the reporter's own wish decides, which
     it does for nothing that may name the source, and settings.AUTOMATIC_WARNINGS_PER_HOUR times.
     """
+    report, terms = ready.report, ready.terms
     with transaction.atomic():
         take_the_pen()
         report.refresh_from_db()
         _may_release(report, terms)
         if not isinstance(actor, User):
             _may_go_unseen(report)
-        at = timezone.now()
-        graph = graph_for(report, terms, at=at)
+        if _rests_on(report) != ready.rests_on:
+            ready = draft(report, terms)
         made = Release.objects.create(
             submission=report.submission,
             group=terms.group,
             tlp=terms.tlp.value,
-            title=terms.title or standard_title(report, named=terms.named and report.may_name),
+            title=ready.title,
             advice=terms.advice,
             named=terms.named and report.may_name,
             consent=report.consent.value,
             decided_by=actor if isinstance(actor, str) else actor.email,
-            released_at=at,
+            released_at=ready.at,
         )
-        place(graph, made)
-        report.state, report.decided_at = Report.State.RELEASED, at
+        _put(ready.items, made)
+        report.state, report.decided_at = Report.State.RELEASED, ready.at
         report.save(update_fields=["state", "decided_at"])
         audit.record(
             "report.released",
@@ -215,15 +253,18 @@ def releases_at_once(source: Organisation) -> QuerySet[Release]:
 
 def place(graph: list[Json], made: Release) -> None:
     """Put a composed graph on its group's shelf. Raises NotReleasable when there is none."""
+    _put(_items(graph, Tlp(made.tlp)), made)
+
+
+def _items(graph: list[Json], default: Tlp) -> list[Item]:
+    return [Item(obj, reading.facts(obj, default_tlp=default)) for obj in graph]
+
+
+def _put(items: list[Item], made: Release) -> None:
     shelf = Collection.objects.filter(group=made.group, tlp=made.tlp)
     if not shelf:
         raise NotReleasable(f"{made.group.title} has no collection for TLP:{made.tlp}.")
-    default = Tlp(made.tlp)
-    put(
-        [Item(obj, reading.facts(obj, default_tlp=default)) for obj in graph],
-        into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)],
-        release=made,
-    )
+    put(items, into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)], release=made)
 
 
 def decline(report: Report, *, reason: str, actor: User) -> None:
@@ -241,13 +282,12 @@ def decline(report: Report, *, reason: str, actor: User) -> None:
 def allow_warning(report: Report, *, actor: User) -> bool:
     """The reporter, afterwards, allows an anonymous release at TLP:GREEN; triage runs again.
 
-    False when that is allowed or released already.
+    False when that is allowed already, or the report is decided: the desk may know what the
+    reporter does not, so its "keep this private" is not undone by a button.
     """
     with transaction.atomic():
-        waiting = Report.objects.filter(pk=report.pk, warn_now=False).exclude(
-            state=Report.State.RELEASED
-        )
-        allowed = waiting.update(warn_now=True, state=Report.State.OPEN) > 0
+        undecided = Report.objects.filter(pk=report.pk, warn_now=False, state=Report.State.OPEN)
+        allowed = undecided.update(warn_now=True) > 0
         if allowed:
             Submission.objects.filter(pk=report.pk).update(triaged_at=None)
             audit.record("report.consent", actor=actor, subject=report.submission.reference)

@@ -1,44 +1,129 @@
 """Warnings by mail."""
 
+import asyncio
+import contextlib
 import smtplib
+import socket
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
 
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 
-from alerts.channels.base import DeliveryError, Notice
+from alerts.channels.base import DeliveryError, Notice, Send
+
+# Connections to the mail server that one worker keeps open.
+CONNECTIONS = 4
+# One mail, all its steps together; the step it is cut in may last EMAIL_TIMEOUT more.
+SECONDS = 12.0
 
 
 class Email:
     """SMTP as the settings say. Message-ID is the delivery's, so a repeat is seen as one."""
 
-    def send(self, notice: Notice) -> None:
-        """Raises DeliveryError; a refused recipient is permanent."""
-        context = {"notice": notice}
-        subject = render_to_string("alerts/mail/subject.txt", context)
-        message = EmailMultiAlternatives(
-            subject=" ".join(subject.split()),
-            body=render_to_string("alerts/mail/body.txt", context),
-            to=[notice.address],
-            headers={
-                "Message-ID": f"<{notice.message_id}@warnings.crc>",
-                "Auto-Submitted": "auto-generated",
-                "X-Priority": "1" if notice.severity == "critical" else "3",
-            },
-        )
-        message.attach_alternative(render_to_string("alerts/mail/body.html", context), "text/html")
+    at_once = ahead = 64
+    per_host = CONNECTIONS
+
+    def host(self, address: str) -> str:
+        """All go through the one mail server."""
+        return "mail"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Send]:
+        """See Channel. A refused recipient is permanent."""
+        free: asyncio.Queue[_Line] = asyncio.Queue()
+        lines = [_Line() for _ in range(CONNECTIONS)]
+        for line in lines:
+            free.put_nowait(line)
+
+        async def send(notice: Notice) -> None:
+            line = await free.get()
+            try:
+                await line.send(notice)
+            finally:
+                free.put_nowait(line)
+
         try:
-            message.send()
+            yield send
+        finally:
+            for line in lines:
+                line.close()
+
+
+class _Line:
+    """One connection to the mail server, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._connection: Any = get_connection()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mail")
+
+    async def send(self, notice: Notice) -> None:
+        """Raises DeliveryError."""
+        work = asyncio.get_running_loop().run_in_executor(self._thread, self._deliver, notice)
+        try:
+            await asyncio.wait_for(asyncio.shield(work), SECONDS)
+        except TimeoutError:
+            # Waited for to its end, so that the mail is not handed over after the row says failed.
+            self._cut()
+            with contextlib.suppress(DeliveryError):
+                await work
+                return
+            raise DeliveryError("the mail server is too slow", host_down=True) from None
+
+    def _deliver(self, notice: Notice) -> None:
+        mail = message(notice)
+        mail.connection = self._connection
+        try:
+            # Kept open for the next mail; Django closes what it opened itself.
+            self._connection.open()
+            mail.send()
         except smtplib.SMTPRecipientsRefused as refused:
             codes = {answer[0] for answer in refused.recipients.values()}
             raise DeliveryError(
-                "the mail server refused the recipient",
-                permanent=all(code >= 500 for code in codes),
+                "the mail server refused the recipient", permanent=all(c >= 500 for c in codes)
             ) from None
         except smtplib.SMTPResponseException as error:
-            raise DeliveryError(
-                f"the mail server answered {error.smtp_code}", permanent=False
-            ) from None
+            self._drop()
+            raise DeliveryError(f"the mail server answered {error.smtp_code}") from None
         except (smtplib.SMTPException, OSError) as error:
+            self._drop()
             raise DeliveryError(
-                f"the mail server cannot be reached ({type(error).__name__})", permanent=False
+                f"the mail server cannot be reached ({type(error).__name__})", host_down=True
             ) from None
+
+    def _drop(self) -> None:
+        with contextlib.suppress(Exception):
+            self._connection.close()
+        self._connection.connection = None
+
+    def _cut(self) -> None:
+        """End whatever the thread is waiting for."""
+        sock = getattr(getattr(self._connection, "connection", None), "sock", None)
+        if sock:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Say goodbye to the server, in the thread that talks to it."""
+        self._thread.submit(self._drop)
+        self._thread.shutdown(wait=True)
+
+
+def message(notice: Notice) -> EmailMultiAlternatives:
+    """The mail: plain text, with the same as HTML beside it."""
+    context = {"notice": notice}
+    subject = render_to_string("alerts/mail/subject.txt", context)
+    mail = EmailMultiAlternatives(
+        subject=" ".join(subject.split()),
+        body=render_to_string("alerts/mail/body.txt", context),
+        to=[notice.address],
+        headers={
+            "Message-ID": f"<{notice.message_id}@warnings.crc>",
+            "Auto-Submitted": "auto-generated",
+            "X-Priority": "1" if notice.severity == "critical" else "3",
+        },
+    )
+    mail.attach_alternative(render_to_string("alerts/mail/body.html", context), "text/html")
+    return mail

@@ -1,12 +1,13 @@
 """Warnings inside the hub: the delivery row is the message; open pages are told at once."""
 
 import logging
-from functools import cache
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-import redis
+import redis.asyncio
 from django.conf import settings
 
-from alerts.channels.base import Notice
+from alerts.channels.base import Notice, Send
 
 log = logging.getLogger(__name__)
 
@@ -16,17 +17,36 @@ def topic(organisation: str) -> str:
     return f"crc:inbox:{organisation}"
 
 
-@cache
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1)
-
-
 class Inbox:
     """``address`` is the organisation's slug."""
 
-    def send(self, notice: Notice) -> None:
-        """Never fails: the row is in the inbox already, a page that missed the nudge reloads."""
+    at_once = ahead = 500
+    per_host = 64
+
+    def host(self, address: str) -> str:
+        """All go through the broker."""
+        return "hub"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Send]:
+        """See Channel. A send never fails: the row is in the inbox already, and a page that
+        missed the nudge finds it when it is opened."""
+        broker = redis.asyncio.Redis.from_url(
+            settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1, max_connections=4
+        )
+        silent = False
+
+        async def send(notice: Notice) -> None:
+            nonlocal silent
+            if silent:
+                return
+            try:
+                await broker.publish(topic(notice.address), notice.alert_id)
+            except redis.RedisError as error:
+                silent = True
+                log.info("open pages are not told: %s", type(error).__name__)
+
         try:
-            _client().publish(topic(notice.address), notice.alert_id)
-        except redis.RedisError as error:
-            log.info("live update of %s not told: %s", notice.address, type(error).__name__)
+            yield send
+        finally:
+            await broker.aclose()

@@ -19,6 +19,7 @@ def test_every_service_is_there_and_watched() -> None:
         "migrate",
         "web",
         "worker",
+        "sender",
         "beat",
         "postgres",
         "redis",

@@ -38,7 +38,7 @@ def test_no_identifying_word_reaches_anybody_else(
         organisation=north, email="k.morikawa@northquay.example", name="K. Morikawa"
     )
     Endpoint.objects.create(
-        organisation=port.organisations["anchor"], url=receiver.url, secret=signing.new_secret()
+        organisation=port.organisations["anchor"], address=receiver.url, secret=signing.new_secret()
     )
     noticed = timezone.now() - timedelta(hours=3, minutes=17)
     port.client("south")  # a session exists before the report does
@@ -174,7 +174,7 @@ def test_what_would_hurt_somebody_stays_behind(known: Port, value: str, reason: 
     assert released_values() == {"203.0.113.66"}
     reference = report.submission.reference
     for slug, page in (("north", f"/reports/{reference}/"), ("desk", f"/desk/{reference}/")):
-        assert known.client(slug).get(page).context["left_out"][value].endswith(reason)
+        assert known.client(slug).get(page).context["stayed_behind"][value].endswith(reason)
     # With nothing else to look for, the desk looks first.
     alone = known.file("south", warn_now="yes", technical=value.replace("south", "north"))
     known.sweep()

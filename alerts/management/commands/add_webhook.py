@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from alerts.channels import signing
-from alerts.channels.webhook import outbound
+from alerts.channels.webhook import door
 from alerts.models import Endpoint
 from crc.members import audit
 from crc.members.command import HubCommand, member
@@ -29,13 +29,22 @@ class Command(HubCommand):
         """Raises CommandError for an address the hub will not call."""
         organisation = member(options["member"])
         try:
-            url = outbound().check_url(options["url"])
+            url = door().check_url(options["url"])
         except Blocked as blocked:
             raise CommandError(blocked.reason) from None
         secret = signing.new_secret()
         with transaction.atomic():
             endpoint, _ = Endpoint.objects.update_or_create(
-                organisation=organisation, url=url, defaults={"secret": secret, "is_active": True}
+                organisation=organisation,
+                channel="webhook",
+                address=url,
+                defaults={
+                    "secret": secret,
+                    "is_active": True,
+                    "failing_since": None,
+                    "failures": 0,
+                    "switched_off_because": "",
+                },
             )
             audit.record(
                 "webhook.saved",

@@ -1,0 +1,76 @@
+"""Whether members' endpoints take what is sent to them; one that does not is switched off, and its
+owner is told on the channels that work."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+from django.db import transaction
+from django.utils import timezone
+
+from alerts import audience, fanout
+from alerts.models import Alert, Delivery, Endpoint
+from alerts.outbox import Outcome
+from alerts.severity import Severity
+from crc.members import audit
+from sharing.stix.markings import Tlp
+
+# Refused for good so often in a row, or without any success for so long: it is switched off.
+REFUSALS: Final = 10
+FAILING_FOR: Final = timedelta(days=3)
+
+
+def note(outcomes: Iterable[Outcome]) -> None:
+    """Remember what sends tell of their endpoints."""
+    for done in outcomes:
+        endpoint = done.delivery.endpoint
+        if endpoint is None or not done.counts:
+            continue
+        if done.state is Delivery.State.SENT:
+            if endpoint.failing_since:
+                _works_again(endpoint)
+        else:
+            _fails(endpoint, done)
+
+
+def _works_again(endpoint: Endpoint) -> None:
+    endpoint.failing_since, endpoint.failures = None, 0
+    endpoint.save(update_fields=["failing_since", "failures"])
+
+
+def _fails(endpoint: Endpoint, done: Outcome) -> None:
+    now = timezone.now()
+    endpoint.failing_since = endpoint.failing_since or now
+    endpoint.failures += done.state is Delivery.State.FAILED
+    endpoint.save(update_fields=["failing_since", "failures"])
+    tired = endpoint.failures >= REFUSALS or now - endpoint.failing_since > FAILING_FOR
+    if done.gone or tired:
+        switch_off(endpoint, done.reason)
+
+
+def switch_off(endpoint: Endpoint, reason: str) -> None:
+    """Send it nothing more until its owner switches it on again, and tell the owner."""
+    with transaction.atomic():
+        on = Endpoint.objects.filter(pk=endpoint.pk, is_active=True)
+        if not on.update(is_active=False, switched_off_because=reason[:300]):
+            return
+        audit.record(
+            "endpoint.switched_off",
+            actor="hub",
+            subject=str(endpoint.pk),
+            organisation=endpoint.organisation.slug,
+            channel=endpoint.channel,
+        )
+        alert = Alert.objects.create(
+            only=endpoint.organisation,
+            kind=Alert.Kind.SERVICE,
+            severity=Severity.HIGH.value,
+            tlp=Tlp.GREEN.value,
+            title=f"Your {endpoint.channel} “{endpoint}” was switched off",
+            body=(
+                "Warnings sent to it fail, so the hub has stopped sending there. The last answer "
+                f"was: {reason}. Mend it and switch it on again; meanwhile warnings reach you by "
+                "your other channels only."
+            ),
+        )
+        fanout.deliver(alert, audience.addresses_of(endpoint.organisation))
