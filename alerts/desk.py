@@ -21,6 +21,7 @@ from alerts.outgoing import outgoing
 from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
+from sharing.doubts import stayed_behind
 from sharing.intake import understood
 from sharing.models import Release, Report, StixObject, Submission
 from sharing.release import (
@@ -159,6 +160,7 @@ def _case_page(
             "private": graphs.private_listing(submission),
             "shared": shared,
             "problem": problem,
+            "stayed_behind": stayed_behind(report) if made else {},
             "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
