@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from alerts import tasks, triage
+from alerts import assets, tasks, triage
 from alerts.coverage import coverage
 from alerts.forms import DeclineForm, ReleaseForm
 from alerts.models import Alert
@@ -39,6 +39,7 @@ def queue(request: MemberRequest) -> HttpResponse:
         {
             "submissions": submissions.exclude(door="import")[:100],
             "alerts": alerts,
+            "claims": assets.open_claims().count(),
             "open": Report.objects.filter(state=Report.State.OPEN).count(),
         },
     )

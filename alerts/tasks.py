@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.signals import worker_shutting_down
 
-from alerts import outbox, sending, triage
+from alerts import folding, outbox, sending, triage
 from alerts.models import Alert
 from crc.celery import app
 from crc.celery import ring as ring
@@ -57,6 +57,7 @@ def _decide() -> dict[str, int]:
         for alert in triage.triage(submission_id):
             ring_for(alert)
         counts["triaged"] += 1
+    folding.fold()
     outbox.promote()
     return counts
 

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from alerts import answers, audience, fanout, notices
 from alerts.channels.inbox import topic
 from alerts.forms import AnswerForm
-from alerts.models import Alert, Answer
+from alerts.models import Alert, Answer, Delivery
 from crc.members.access import MemberRequest, for_members
 from crc.members.models import Organisation, User
 from sharing import visibility
@@ -32,12 +32,16 @@ KEEP_ALIVE_SECONDS = 20.0
 def _inbox(organisation: Organisation) -> list[Alert]:
     """The warnings sent to this member that it may still see, newest first, with its answer."""
     newest = Answer.objects.filter(alert=OuterRef("pk"), organisation=organisation)
+    row = Delivery.objects.filter(alert=OuterRef("pk"), organisation=organisation, channel="inbox")
     sent = (
         Alert.objects.filter(
             deliveries__organisation=organisation,
             deliveries__channel="inbox",
         )
-        .annotate(answer=Subquery(newest.values("choice")[:1]))
+        .annotate(
+            answer=Subquery(newest.values("choice")[:1]),
+            touches=Subquery(row.values("touches")[:1]),
+        )
         .select_related("group")
     )
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
@@ -64,6 +68,12 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
     if not audience.cleared(alert).filter(pk=member.pk).exists():
         get_object_or_404(Alert.objects.none())
     return alert
+
+
+def _touches(alert: Alert, member: Organisation) -> str:
+    """What of the member's own a warning is about."""
+    row = alert.deliveries.filter(organisation=member, channel="inbox").first()
+    return row.touches if row else ""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -94,6 +104,7 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
             "form": form,
             "answer": answers.current(alert).get(member.pk),
             "choices": Answer.Choice,
+            "touches": _touches(alert, member),
             "values": listed.order_by("kind", "value")[:500],
         },
         status=422 if form.is_bound else 200,

@@ -188,6 +188,8 @@ TAXII_QUERY_SECONDS = env.number("CRC_TAXII_QUERY_SECONDS", 10, at_least=1)
 TOOL_USE_SECONDS = env.number("CRC_TOOL_USE_SECONDS", 1)
 # A release names a port system only where at least so many members run one like it.
 SMALLEST_CROWD = env.number("CRC_SMALLEST_CROWD", 3, at_least=1)
+# How long further warnings of one case gather into one message; 0 sends each at once.
+STORM_MINUTES = env.number("CRC_STORM_MINUTES", 10)
 ANSWER_LINK_DAYS = env.number("CRC_ANSWER_LINK_DAYS", 14, at_least=1)
 SWEEP_SECONDS = env.number("CRC_SWEEP_SECONDS", 5, at_least=1)
 
