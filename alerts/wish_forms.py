@@ -52,7 +52,7 @@ class WishForm(forms.Form):
     time_zone = forms.CharField(
         label=__("In which time zone?"),
         max_length=40,
-        help_text=__("As cities name it, such as Asia/Tokyo or Europe/Rotterdam."),
+        help_text=__("As cities name it, such as Asia/Tokyo or Europe/Amsterdam."),
     )
     own_assets_only = forms.BooleanField(
         label=__("Only what touches our own confirmed addresses and domains"), required=False
@@ -86,7 +86,7 @@ class WishForm(forms.Form):
         name: str = self.cleaned_data["time_zone"].strip()
         if name not in zoneinfo.available_timezones():
             raise forms.ValidationError(
-                _("“%(name)s” is not a time zone. Try Asia/Tokyo, Europe/Rotterdam or UTC.")
+                _("“%(name)s” is not a time zone. Try Asia/Tokyo, Europe/Amsterdam or UTC.")
                 % {"name": name}
             )
         return name

@@ -147,7 +147,7 @@ def test_what_touches_a_confirmed_asset_breaks_through_and_only_its_owner_learns
     own(port, "south", "198.51.100.0/24")
     own(port, "rail", "rail.example")
     choose(port, "south", floor="critical", quiet_from="00:00", quiet_until="23:59", digest="daily")
-    port.file("north", **PHISHING, technical="login from 198.51.100.77, http://bad.example/x")
+    port.file("north", **{**PHISHING, "technical": "login from 198.51.100.77"})
     port.sweep()
     [message] = mailed()
     assert "This touches 198.51.100.0/24, which is yours." in message.body
@@ -174,7 +174,7 @@ def test_own_assets_only_and_a_claim_nobody_confirmed_counts_for_nothing(port: P
 
 def test_what_is_kept_back_touches_nobody(port: Port) -> None:
     own(port, "south", "198.51.100.0/24")
-    port.file("north", **PHISHING, technical="198.51.100.77", withheld="198.51.100.77")
+    port.file("north", **{**PHISHING, "technical": "198.51.100.77", "withheld": "198.51.100.77"})
     port.sweep()
     assert not Delivery.objects.exclude(touches="").exists()
 
@@ -206,7 +206,7 @@ def test_in_quiet_hours_only_critical_comes_through_and_the_rest_comes_as_one(po
     [
         ({"digest": "hourly"}, timedelta(minutes=59), timedelta(hours=1)),
         (
-            {"digest": "daily", "digest_hour": "7", "time_zone": "Europe/Rotterdam"},
+            {"digest": "daily", "digest_hour": "7", "time_zone": "Europe/Amsterdam"},
             timedelta(hours=17, minutes=59),
             timedelta(hours=18),
         ),
@@ -218,6 +218,7 @@ def test_a_digest_is_one_message_once(
     with time_machine.travel(NOON, tick=False) as clock:
         choose(port, "south", **chosen)
         port.file("north", **PHISHING)
+        port.sweep()
         clock.shift(timedelta(seconds=1))
         port.file("rail", **OVERLOAD)
         port.sweep()
@@ -300,7 +301,7 @@ def test_a_first_critical_warning_waits_for_no_window(port: Port) -> None:
 
 def test_own_reports_stay_silent_whatever_is_chosen(port: Port) -> None:
     own(port, "north", "198.51.100.0/24")
-    port.file("north", **PHISHING, technical="198.51.100.77")
+    port.file("north", **{**PHISHING, "technical": "198.51.100.77"})
     port.sweep()
     assert mailed("north") == []
     assert not Delivery.objects.filter(organisation=port.organisations["north"]).exists()
