@@ -30,7 +30,7 @@ FROM (
         MAX(rank) OVER (addressed) AS loudest
     FROM (
         SELECT id, organisation_id, channel, address, bundle, raised_at, rank FROM alerts_delivery
-        WHERE state = 'waiting' AND next_try_at <= %s AND bundle <> '' ORDER BY id {lock}
+        WHERE state = 'waiting' AND next_try_at <= %s AND bundle <> '' {lock}
     ) AS ready
     WINDOW addressed AS (PARTITION BY organisation_id, channel, address, bundle)
 ) AS ranked
@@ -40,7 +40,7 @@ WHERE alerts_delivery.id = ranked.id AND alerts_delivery.state = 'waiting'
 
 def fold() -> int:
     """Make one message of each bundle whose time has come; how many rows that concerned."""
-    lock = "FOR UPDATE" if connection.features.has_select_for_update else ""
+    lock = "ORDER BY id FOR UPDATE" if connection.features.has_select_for_update else ""
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:
         cursor.execute(_FOLD.format(lock=lock), [now])
