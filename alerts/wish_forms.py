@@ -21,6 +21,8 @@ _FLOORS: Final = [
     (Severity.HIGH.value, __("High and up")),
     (Severity.CRITICAL.value, __("Only critical")),
 ]
+# How a form says what the row leaves empty: an answer that is required cannot be.
+_AT_ONCE: Final = "now"
 MAX_LINES: Final = 50
 _LONGEST_LINE: Final = 300
 
@@ -31,10 +33,11 @@ class WishForm(forms.Form):
     floor = forms.ChoiceField(
         label=__("How grave must it be?"), choices=_FLOORS, widget=forms.RadioSelect
     )
-    digest = forms.ChoiceField(
+    digest = forms.TypedChoiceField(
         label=__("When?"),
-        required=False,
-        choices=Subscription.Digest.choices,
+        choices=[(value or _AT_ONCE, label) for value, label in Subscription.Digest.choices],
+        coerce=lambda chosen: "" if chosen == _AT_ONCE else chosen,
+        empty_value=None,
         widget=forms.RadioSelect,
         help_text=__("What is critical comes at once, always."),
     )
@@ -44,10 +47,10 @@ class WishForm(forms.Form):
         choices=[(hour, f"{hour:02d}:00") for hour in range(24)],
     )
     quiet_from = forms.TimeField(
-        label=__("Quiet from"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
+        label=__("From"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
     )
     quiet_until = forms.TimeField(
-        label=__("until"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
+        label=__("Until"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
     )
     time_zone = forms.CharField(
         label=__("In which time zone?"),
@@ -79,7 +82,8 @@ class WishForm(forms.Form):
     def of(cls, wish: Subscription | None) -> "WishForm":
         """Filled with what was chosen, or the defaults in the reader's time zone."""
         now = wish or Subscription(time_zone=timezone.get_current_timezone_name())
-        return cls(initial={name: getattr(now, name) for name in CHOICES})
+        filled = {name: getattr(now, name) for name in CHOICES}
+        return cls(initial={**filled, "digest": now.digest or _AT_ONCE})
 
     def clean_time_zone(self) -> str:
         """Raises ValidationError for a name nobody knows."""

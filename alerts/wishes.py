@@ -114,7 +114,12 @@ def wish(request: MemberRequest, slug: str) -> HttpResponse:
     return render(
         request,
         "alerts/wish.html",
-        {"place": place, "form": form, "said": subscriptions.in_words(now or Subscription())},
+        {
+            "place": place,
+            "form": form,
+            "quiet": [form[name] for name in _TIMES],
+            "said": subscriptions.in_words(now or Subscription()),
+        },
         status=422 if form.is_bound else 200,
     )
 
@@ -149,7 +154,10 @@ def preview(request: MemberRequest, slug: str) -> HttpResponse:
     """What the choices on the page would mean, in words; nothing is saved."""
     _place(request, slug)
     form = WishForm(request.POST)
-    said = subscriptions.in_words(Subscription(**form.chosen())) if form.is_valid() else []
+    if form.is_valid():
+        said = subscriptions.in_words(Subscription(**form.chosen()))
+    else:
+        said = [str(error) for errors in form.errors.values() for error in errors]
     return render(request, "alerts/wish_said.html", {"said": said})
 
 

@@ -24,7 +24,7 @@ from tests.conftest import Port, Receiver
 State = Delivery.State
 # A Wednesday at noon, UTC.
 NOON = datetime(2026, 11, 25, 12, 0, 30, tzinfo=ZoneInfo("UTC"))
-CHOICES = {"floor": "info", "digest": "", "digest_hour": "8", "time_zone": "UTC"}
+CHOICES = {"floor": "info", "digest": "now", "digest_hour": "8", "time_zone": "UTC"}
 
 
 def choose(port: Port, slug: str, place: str = "mine", **chosen: Any) -> None:

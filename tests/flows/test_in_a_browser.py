@@ -142,6 +142,10 @@ def test_the_pages_have_no_serious_accessibility_issue(
         (north, "/tools/", ""),
         (north, "/tools/", ".tiles a"),
         (desk, "/tools/new/", ""),
+        (north, "/warnings/wishes/", ""),
+        (north, "/warnings/wishes/mine/", ""),
+        (north, "/warnings/assets/", ""),
+        (desk, "/desk/assets/", ""),
     ):
         page.goto(hub.base + path)
         if follow:
@@ -152,7 +156,7 @@ def test_the_pages_have_no_serious_accessibility_issue(
         looked_at.append(page.url)
     north.goto(f"{hub.base}/report/")
     north.click("main form button[type=submit]")
-    assert len(looked_at) == 11
+    assert len(looked_at) == 15
 
 
 @pytest.mark.parametrize("width", [1280, 390])
