@@ -2,7 +2,7 @@
 
 import re
 import threading
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from django.core import mail
 from django.db import connection
 from django.utils import timezone
 
-from alerts import fanout, folding
+from alerts import fanout, folding, subscriptions
 from alerts.audience import Address
 from alerts.channels import signing
 from alerts.models import Alert, Asset, Delivery, Endpoint, Subscription
@@ -454,3 +454,31 @@ def test_claims_are_undone_confirmed_and_seen_by_nobody_else(port: Port) -> None
     desk.post(f"/desk/assets/{again_there.pk}/", {"decision": "reopen"})
     again_there.refresh_from_db()
     assert again_there.confirmed_at is None
+
+
+@pytest.mark.parametrize(
+    ("now", "wish", "until"),
+    [
+        # The clocks leave out 02:00, then repeat it: a daily digest is once a day all the same.
+        ("2026-03-29T00:30Z", {"digest": "daily", "digest_hour": 2}, "2026-03-29T01:00Z"),
+        ("2026-03-29T01:00Z", {"digest": "daily", "digest_hour": 2}, "2026-03-30T00:00Z"),
+        ("2026-10-25T00:00Z", {"digest": "daily", "digest_hour": 2}, "2026-10-26T01:00Z"),
+        ("2026-10-25T00:30Z", {"digest": "hourly"}, "2026-10-25T01:00Z"),
+        # A digest that falls into the quiet hours comes at their end.
+        (
+            "2026-11-25T12:00Z",
+            {"digest": "daily", "digest_hour": 5, "quiet_from": time(22), "quiet_until": time(6)},
+            "2026-11-26T05:00Z",
+        ),
+        ("2026-11-25T05:00Z", {"quiet_from": time(22), "quiet_until": time(6)}, None),
+        (
+            "2026-11-25T11:59Z",
+            {"quiet_from": time(9), "quiet_until": time(13)},
+            "2026-11-25T12:00Z",
+        ),
+    ],
+)
+def test_until_when_something_waits(now: str, wish: dict[str, Any], until: str | None) -> None:
+    chosen = Subscription(time_zone="Europe/Amsterdam", **wish)
+    at, _ = subscriptions.held(chosen, datetime.fromisoformat(now))
+    assert at == (until and datetime.fromisoformat(until))
