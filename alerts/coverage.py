@@ -18,9 +18,7 @@ class Line:
     @property
     def reached(self) -> bool:
         """Whether anything got through. The hub's own inbox counts once somebody has looked."""
-        return any(
-            row.seen_at if row.channel == "inbox" else _sent(row) for row in self.deliveries
-        )
+        return any(row.seen_at if row.channel == "inbox" else _sent(row) for row in self.deliveries)
 
 
 def _sent(row: Delivery) -> bool:
