@@ -18,10 +18,13 @@ class Line:
     @property
     def reached(self) -> bool:
         """Whether anything got through. The hub's own inbox counts once somebody has looked."""
-        return any(
-            row.seen_at if row.channel == "inbox" else row.state == Delivery.State.SENT
-            for row in self.deliveries
-        )
+        return any(row.seen_at if row.channel == "inbox" else _sent(row) for row in self.deliveries)
+
+
+def _sent(row: Delivery) -> bool:
+    """By a message of its own, or by the one that it was folded into."""
+    message = row.folded_into or row
+    return message.state == Delivery.State.SENT
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,23 @@ class Coverage:
             for line in self.lines
         )
 
+    @property
+    def folded(self) -> int:
+        """How many addresses hear of it in a message about another warning, or will."""
+        return sum(
+            row.state == Delivery.State.FOLDED or bool(row.bundle)
+            for line in self.lines
+            for row in line.deliveries
+        )
+
 
 def coverage(alert: Alert) -> Coverage:
     """The coverage of one warning."""
     newest = answers.current(alert)
     lines: dict[int, Line] = {}
-    rows = alert.deliveries.select_related("organisation").order_by("organisation__name", "channel")
+    rows = alert.deliveries.select_related("organisation", "folded_into__alert").order_by(
+        "organisation__name", "channel"
+    )
     for row in rows:
         line = lines.setdefault(
             row.organisation_id, Line(row.organisation, [], newest.get(row.organisation_id))

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import graphs, jumps, tasks, triage
+from alerts import assets, graphs, jumps, tasks, triage
 from alerts.coverage import coverage
 from alerts.forms import DeclineForm, ReleaseForm
 from alerts.models import Alert, DeskEntry
@@ -87,6 +87,7 @@ def queue(request: MemberRequest) -> HttpResponse:
                 (entry, jumps.explained(entry), entry.members.all())
                 for entry in DeskEntry.objects.filter(looked_at=None)[:_JUMPS]
             ],
+            "claims": assets.open_claims().count(),
         },
     )
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from crc.members.models import Group, Organisation, User
 from sharing.models import Release, Submission
@@ -109,6 +110,9 @@ class Alert(models.Model):
     group = models.ForeignKey(Group, models.PROTECT, null=True, blank=True)
     title = models.CharField(max_length=240)
     body = models.TextField()
+    # What it is about, as far as the release says: words of sharing.stix.port.
+    attack = models.CharField(max_length=20, blank=True)
+    systems = models.JSONField(default=list, blank=True)
     raised_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -169,8 +173,83 @@ class Endpoint(models.Model):
         return [self.secret, self.old_secret] if old else [self.secret]
 
 
+class Subscription(models.Model):
+    """What one address of a member's is told, and when. No row: everything, at once.
+
+    Empty ``attacks`` and ``systems`` are all of them. Quiet hours, digests and ``digest_hour`` are
+    in ``time_zone``; what is critical, or touches a confirmed asset, waits for none of them.
+    """
+
+    class Digest(models.TextChoices):
+        """How often what waits becomes one message."""
+
+        NONE = "", _("At once")
+        HOURLY = "hourly", _("Every hour, in one message")
+        DAILY = "daily", _("Once a day, in one message")
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="subscriptions")
+    channel = models.CharField(max_length=20)
+    address = models.CharField(max_length=500)
+    floor = models.CharField(max_length=10, default="info")
+    attacks = models.JSONField(default=list, blank=True)
+    systems = models.JSONField(default=list, blank=True)
+    own_role_only = models.BooleanField(default=False)
+    own_assets_only = models.BooleanField(default=False)
+    quiet_from = models.TimeField(null=True, blank=True)
+    quiet_until = models.TimeField(null=True, blank=True)
+    digest = models.CharField(max_length=6, choices=Digest, default=Digest.NONE, blank=True)
+    digest_hour = models.PositiveSmallIntegerField(default=8)
+    time_zone = models.CharField(max_length=40, default="UTC")
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organisation", "channel", "address"], name="alerts_subscription_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} of {self.organisation_id}"
+
+
+class Asset(models.Model):
+    """A network or a domain that a member says is its own. It counts once the desk has confirmed.
+
+    Nobody but the member and the desk learns of it.
+    """
+
+    class Kind(models.TextChoices):
+        """What ``value`` is: a network as 203.0.113.0/24, or a domain with all below it."""
+
+        NETWORK = "network", _("Addresses")
+        DOMAIN = "domain", _("Domain")
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="assets")
+    kind = models.CharField(max_length=10, choices=Kind)
+    value = models.CharField(max_length=253)
+    claimed_at = models.DateTimeField(default=timezone.now)
+    claimed_by = models.CharField(max_length=160)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    confirmed_by = models.CharField(max_length=160, blank=True)
+    refused_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["kind", "value"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organisation", "value"], name="alerts_asset_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class Delivery(models.Model):
     """One warning to one recipient address. ``id`` is also the webhook id, the same each time.
+
+    Rows of one address that wait under the same ``bundle`` become one message (alerts.folding): the
+    newest is sent and tells of the others, which are ``folded`` into it. ``touches`` are the
+    member's own confirmed addresses and domains that the warning is about.
 
     ``rank`` and ``raised_at`` are the warning's, copied so that one index orders what is due.
     ``host`` is what the sends of a channel have in common: one that hangs must not hold the others.
@@ -185,6 +264,7 @@ class Delivery(models.Model):
         SENT = "sent", "Sent"
         FAILED = "failed", "Failed"
         SKIPPED = "skipped", "Not sent"
+        FOLDED = "folded", "In another message"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")
@@ -202,6 +282,12 @@ class Delivery(models.Model):
     took_ms = models.PositiveIntegerField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=300, blank=True)
+    bundle = models.CharField(max_length=50, blank=True)
+    # Indexed below, where it is not empty.
+    folded_into = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="parts", db_index=False
+    )
+    touches = models.CharField(max_length=200, blank=True)
     # Found at the moment of sending, for the health that the sends tell of.
     endpoint: Endpoint | None = None
 
@@ -229,6 +315,12 @@ class Delivery(models.Model):
                 fields=["lease_until"],
                 name="alerts_delivery_leased",
                 condition=models.Q(state="sending"),
+            ),
+            # Read when a folded message is rendered: what it tells of.
+            models.Index(
+                fields=["folded_into"],
+                name="alerts_delivery_parts",
+                condition=models.Q(folded_into__isnull=False),
             ),
             # Read by a member's inbox.
             models.Index(fields=["organisation", "channel"], name="alerts_delivery_inbox"),

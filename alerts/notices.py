@@ -3,56 +3,95 @@
 Raising decided who should know; this decides, at the moment of sending, who still may.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
-from alerts import answers, audience
-from alerts.channels.base import Notice
+from alerts import answers, audience, folding, subscriptions
+from alerts.channels.base import Line, Notice
 from alerts.models import Alert, Answer, Delivery, Endpoint
+from alerts.severity import Severity
 from crc.members.models import Organisation
 from sharing.stix.markings import Tlp
 
 
 def prepare(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Notice | str]]:
-    """Each delivery's notice, or the obstacle that keeps it back, from a few questions for all."""
-    alerts = Alert.objects.select_related("group").in_bulk({row.alert_id for row in deliveries})
-    members = Organisation.objects.in_bulk({row.organisation_id for row in deliveries})
-    listed = set(audience.addresses(Organisation.objects.filter(pk__in=members)))
-    endpoints = {
-        audience.Address(made.organisation_id, made.channel, made.address): made
-        for made in Endpoint.objects.filter(
-            organisation__in=members, channel__in={row.channel for row in deliveries}
-        )
-    }
-    cleared = {
-        pk: set(audience.cleared(alert).values_list("pk", flat=True))
-        for pk, alert in alerts.items()
-    }
+    """Each delivery's notice, or the obstacle that keeps it back, from a few questions for all.
+
+    What is folded into a delivery is asked about in the same way; what may not be told is left out.
+    """
+    folded = folding.parts(deliveries)
+    obstacles = _Obstacles([*deliveries, *(part for parts in folded.values() for part in parts)])
     prepared: list[tuple[Delivery, Notice | str]] = []
+    left_out: dict[str, list[Delivery]] = defaultdict(list)
     for row in deliveries:
-        row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
-        address = audience.Address(row.organisation_id, row.channel, row.address)
-        row.endpoint = endpoints.get(address)
-        if not row.organisation.is_active:
-            prepared.append((row, "no longer a member"))
-        elif row.organisation_id not in cleared[row.alert_id]:
-            prepared.append((row, "no longer cleared for it"))
-        elif address not in listed:
-            prepared.append((row, "the address was removed"))
-        else:
-            prepared.append((row, notice(row)))
+        obstacle = obstacles.to(row)
+        if obstacle:
+            prepared.append((row, obstacle))
+            continue
+        more: list[Delivery] = []
+        for part in folded.get(row.pk, ()):
+            found = obstacles.to(part, tried=row.attempts > 0)
+            (left_out[found] if found else more).append(part)
+        prepared.append((row, notice(row, more)))
+    folding.leave_out(left_out)
     return prepared
 
 
-def notice(delivery: Delivery) -> Notice:
-    """The warning rendered for one address, cut down to what its marking lets out of the hub.
+class _Obstacles:
+    """What may keep these deliveries back, asked for all of them at once."""
+
+    def __init__(self, rows: Sequence[Delivery]) -> None:
+        members = Organisation.objects.in_bulk({row.organisation_id for row in rows})
+        alerts = Alert.objects.select_related("group").in_bulk({row.alert_id for row in rows})
+        endpoints = {
+            audience.Address(made.organisation_id, made.channel, made.address): made
+            for made in Endpoint.objects.filter(
+                organisation__in=members, channel__in={row.channel for row in rows}
+            )
+        }
+        self._listed = set(audience.addresses(Organisation.objects.filter(pk__in=members)))
+        self._chosen = subscriptions.of(members)
+        self._cleared = {
+            pk: set(audience.cleared(alert).values_list("pk", flat=True))
+            for pk, alert in alerts.items()
+        }
+        for row in rows:
+            row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
+            row.endpoint = endpoints.get(_address(row))
+
+    def to(self, row: Delivery, *, tried: bool = False) -> str:
+        """Why this one must not go out; empty when nothing is in its way.
+
+        A message that was ``tried`` once stays what it was, whatever is chosen now.
+        """
+        if not row.organisation.is_active:
+            return "no longer a member"
+        if row.organisation_id not in self._cleared[row.alert_id]:
+            return "no longer cleared for it"
+        if _address(row) not in self._listed:
+            return "the address was removed"
+        if not tried and subscriptions.no_longer_wanted(self._chosen.get(_address(row)), row):
+            return "no longer subscribed"
+        return ""
+
+
+def _address(row: Delivery) -> audience.Address:
+    return audience.Address(row.organisation_id, row.channel, row.address)
+
+
+def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
+    """The warning rendered for one address, and ``more`` that are folded into it, cut down to what
+    their markings let out of the hub.
 
     AMBER and above leave no content behind in mail servers and receivers: only "log in".
     """
     alert = delivery.alert
-    tlp = Tlp(alert.tlp)
-    open_enough = tlp.rank <= Tlp.GREEN.rank
+    lines = tuple(_line(part) for part in more)
+    told = [alert, *(part.alert for part in more)]
+    opening = _opening(delivery)
     return Notice(
         message_id=str(delivery.pk),
         alert_id=str(alert.pk),
@@ -60,13 +99,58 @@ def notice(delivery: Delivery) -> Notice:
         hub_name=settings.HUB_NAME,
         address=delivery.address,
         secrets=tuple(delivery.endpoint.secrets_now()) if delivery.endpoint else (),
-        tlp=tlp.label,
-        severity=alert.severity,
-        title=alert.title if open_enough else f"A {tlp.label} warning waits for you",
-        body=alert.body
-        if open_enough
-        else "Its marking keeps the content inside the hub. Log in to read it.",
+        tlp=max((Tlp(one.tlp) for one in told), key=lambda tlp: tlp.rank).label,
+        severity=max((Severity(one.severity) for one in told), key=lambda one: one.rank).value,
+        title=_title(alert),
+        body="\n\n".join([opening, *_as_text(lines)]),
         raised_at=alert.raised_at,
-        link=f"{settings.BASE_URL}/warnings/{alert.pk}/",
+        link=_link(alert),
         answers={choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice},
+        opening=opening,
+        more=lines,
     )
+
+
+def _may_leave(alert: Alert) -> bool:
+    return Tlp(alert.tlp).rank <= Tlp.GREEN.rank
+
+
+def _title(alert: Alert) -> str:
+    if _may_leave(alert):
+        return alert.title
+    return f"A {Tlp(alert.tlp).label} warning waits for you"
+
+
+def _opening(delivery: Delivery) -> str:
+    if not _may_leave(delivery.alert):
+        return "Its marking keeps the content inside the hub. Log in to read it."
+    if not delivery.touches:
+        return delivery.alert.body
+    touches = _("This touches %(assets)s, which is yours.") % {"assets": delivery.touches}
+    return f"{touches}\n\n{delivery.alert.body}"
+
+
+def _link(alert: Alert) -> str:
+    return f"{settings.BASE_URL}/warnings/{alert.pk}/"
+
+
+def _line(part: Delivery) -> Line:
+    alert = part.alert
+    return Line(
+        alert_id=str(alert.pk),
+        kind=alert.kind,
+        tlp=Tlp(alert.tlp).label,
+        severity=alert.severity,
+        title=_title(alert),
+        raised_at=alert.raised_at,
+        link=_link(alert),
+        answer=answers.link(part, Answer.Choice.SEEN.value),
+    )
+
+
+def _as_text(lines: Sequence[Line]) -> list[str]:
+    """A paragraph for each further warning, for what has no other form than text."""
+    if not lines:
+        return []
+    told = [f"{line.severity.upper()}: {line.title} ({line.tlp})\n{line.link}" for line in lines]
+    return [_("Also, since the last message:"), *told]

@@ -24,7 +24,7 @@ from django.views.decorators.vary import vary_on_headers
 from alerts import answers, audience, fanout, notices
 from alerts.forms import AnswerForm
 from alerts.live import Line, TooManyLines, switchboard
-from alerts.models import Alert, Answer
+from alerts.models import Alert, Answer, Delivery
 from crc.members.access import MemberRequest, for_members
 from crc.members.models import Organisation, User
 from sharing import visibility
@@ -39,12 +39,16 @@ MAX_VALUES = 500
 def _inbox(organisation: Organisation) -> list[Alert]:
     """The warnings sent to this member that it may still see, newest first, with its answer."""
     newest = Answer.objects.filter(alert=OuterRef("pk"), organisation=organisation)
+    row = Delivery.objects.filter(alert=OuterRef("pk"), organisation=organisation, channel="inbox")
     sent = (
         Alert.objects.filter(
             deliveries__organisation=organisation,
             deliveries__channel="inbox",
         )
-        .annotate(answer=Subquery(newest.values("choice")[:1]))
+        .annotate(
+            answer=Subquery(newest.values("choice")[:1]),
+            touches=Subquery(row.values("touches")[:1]),
+        )
         .select_related("group")
     )
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
@@ -72,6 +76,12 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
     if not audience.cleared(alert).filter(pk=member.pk).exists():
         get_object_or_404(Alert.objects.none())
     return alert
+
+
+def _touches(alert: Alert, member: Organisation) -> str:
+    """What of the member's own a warning is about."""
+    row = alert.deliveries.filter(organisation=member, channel="inbox").first()
+    return row.touches if row else ""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -104,6 +114,7 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
             "form": form,
             "answer": given,
             "choices": Answer.Choice,
+            "touches": _touches(alert, member),
             "values": list(listed.order_by("kind", "value")[:MAX_VALUES]),
             "unlisted": max(0, listed.count() - MAX_VALUES),
         },

@@ -21,7 +21,7 @@ from sharing.intake import incident, understood
 from sharing.models import Collection, Release, Report, StixObject, Submission
 from sharing.stix import compose, reading
 from sharing.stix.markings import Json, Tlp
-from sharing.stix.port import SYSTEMS, PortSystem
+from sharing.stix.port import SYSTEMS, AttackKind, PortSystem
 from sharing.stix.report import IncidentReport
 from sharing.store import Item, put
 
@@ -265,6 +265,23 @@ def _put(items: list[Item], made: Release) -> None:
     if not shelf:
         raise NotReleasable(f"{made.group.title} has no collection for TLP:{made.tlp}.")
     put(items, into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)], release=made)
+
+
+def topics(made: Release) -> tuple[str, list[str]]:
+    """What a release tells of: the kind of attack, and the port systems that it says were hit.
+
+    Read from its graph and nowhere else, so that what was kept back is not in it. Empty for what it
+    does not say.
+    """
+    attack, systems = "", set[str]()
+    told = StixObject.objects.filter(release=made, type__in=["report", "infrastructure"])
+    for body in told.values_list("body", flat=True):
+        obj = orjson.loads(body)
+        if obj["type"] == "infrastructure":
+            systems |= {s.value for s, words in SYSTEMS.items() if words.label == obj["name"]}
+        else:
+            attack = next((kind.value for kind in AttackKind if kind in obj["labels"]), attack)
+    return attack, sorted(systems)
 
 
 def decline(report: Report, *, reason: str, actor: User) -> None:

@@ -33,12 +33,30 @@ class DeliveryError(Exception):
 
 
 @dataclass(frozen=True)
+class Line:
+    """A further warning that a message tells of, cut down as the message itself is.
+
+    ``answer`` is the link that answers it.
+    """
+
+    alert_id: str
+    kind: str
+    tlp: str
+    severity: str
+    title: str
+    raised_at: datetime
+    link: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class Notice:
     """One rendered warning for one address.
 
     ``title`` and ``body`` are already cut down to what may leave the hub under ``tlp``: for AMBER
     and above they only say that something waits. ``answers`` maps each answer's words to its link.
-    ``secrets`` are the address's own, the newest first.
+    ``secrets`` are the address's own, the newest first. A message that tells of several warnings
+    has the further ones in ``more``; ``body`` ends with them as text, ``opening`` is without them.
     """
 
     message_id: str
@@ -54,6 +72,8 @@ class Notice:
     raised_at: datetime
     link: str
     answers: dict[str, str]
+    opening: str = ""
+    more: tuple[Line, ...] = ()
 
 
 Send = Callable[[Notice], Awaitable[None]]

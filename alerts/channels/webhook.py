@@ -8,7 +8,7 @@ import orjson
 from django.conf import settings
 
 from alerts.channels import signing
-from alerts.channels.base import DeliveryError, Notice, Send
+from alerts.channels.base import DeliveryError, Line, Notice, Send
 from crc.outbound import Outbound, OutboundError, Response, host_of
 
 
@@ -86,5 +86,18 @@ def event(notice: Notice) -> dict[str, object]:
             "title": notice.title,
             "body": notice.body,
             "link": notice.link,
+            **({"more": [_further(line) for line in notice.more]} if notice.more else {}),
         },
+    }
+
+
+def _further(line: Line) -> dict[str, str]:
+    return {
+        "type": f"alert.{line.kind}",
+        "timestamp": line.raised_at.isoformat(),
+        "alert": line.alert_id,
+        "tlp": line.tlp,
+        "severity": line.severity,
+        "title": line.title,
+        "link": line.link,
     }

@@ -151,6 +151,10 @@ def test_the_pages_have_no_serious_accessibility_issue(
         (north, "/tools/", ""),
         (north, "/tools/", ".tiles a"),
         (desk, "/tools/new/", ""),
+        (north, "/warnings/wishes/", ""),
+        (north, "/warnings/wishes/mine/", ""),
+        (north, "/warnings/assets/", ""),
+        (desk, "/desk/assets/", ""),
     ):
         page.goto(hub.base + path)
         if follow:
@@ -161,7 +165,7 @@ def test_the_pages_have_no_serious_accessibility_issue(
         looked_at.append(page.url)
     north.goto(f"{hub.base}/report/")
     north.click("main form button[type=submit]")
-    assert len(looked_at) == 14
+    assert len(looked_at) == 18
 
 
 def test_the_desk_moves_by_arrows_and_confirms_what_goes_out(

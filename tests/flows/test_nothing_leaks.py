@@ -29,8 +29,9 @@ WORDS = (
 
 
 def test_no_identifying_word_reaches_anybody_else(
-    port: Port, receiver: Receiver, taxii: Callable[..., Any]
+    port: Port, receiver: Receiver, taxii: Callable[..., Any], settings: Any
 ) -> None:
+    settings.STORM_MINUTES = 0  # the second warning of the case is looked at too
     north = port.organisations["north"]
     north.telltales = ["northquay", "NQ-YARD"]
     north.save()
