@@ -96,6 +96,8 @@ class Alert(models.Model):
 class Endpoint(models.Model):
     """An address of a member's that machines or phones answer at: a webhook, a chat room, a log.
 
+    Warnings go there from ``verified_at`` on: since then a test has been taken, or its reader has
+    said by a link that it is the right place.
     ``secret`` is kept readable because every send signs or authorises with it; it is shown once.
     ``old_secret`` signs beside it until ``old_secret_until``, so that a receiver can change over.
     """
@@ -110,6 +112,7 @@ class Endpoint(models.Model):
     old_secret_until = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
+    verified_at = models.DateTimeField(null=True, blank=True)
     # Health: what the last sends say, and why the hub itself switched it off.
     failing_since = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
@@ -129,6 +132,25 @@ class Endpoint(models.Model):
         """The secrets to sign with: the new one first."""
         old = self.old_secret_until and self.old_secret_until > timezone.now()
         return [self.secret, self.old_secret] if old else [self.secret]
+
+
+class MailFloor(models.Model):
+    """That a person wants mails about warnings of this severity and above only."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="mail_floors")
+    address = models.EmailField()
+    severity = models.CharField(max_length=10)
+    chosen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organisation", "address"], name="alerts_mail_floor_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.severity}"
 
 
 class Delivery(models.Model):

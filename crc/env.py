@@ -45,6 +45,26 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
+def choice(name: str, choices: tuple[str, ...]) -> str:
+    """One of ``choices``, the first when unset. Raises BadSetting."""
+    value = text(name, choices[0]).upper()
+    if value not in choices:
+        raise BadSetting(f"{name} is {value!r}; say {' or '.join(choices)}")
+    return value
+
+
+def headers(name: str) -> dict[str, str]:
+    """``Name: value`` pairs, one a line, which may come as a secret. Raises BadSetting."""
+    found = {}
+    for line in secret(name).splitlines():
+        key, colon, value = line.partition(":")
+        if line.strip() and not (colon and key.strip()):
+            raise BadSetting(f"{name} must hold lines of the form Name: value")
+        if line.strip():
+            found[key.strip()] = value.strip()
+    return found
+
+
 def secret(name: str) -> str:
     """``NAME``, or the content of the file named by ``NAME_FILE``; empty when neither is set."""
     path = text(f"{name}_FILE")

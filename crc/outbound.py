@@ -5,6 +5,7 @@ goes to an address that was judged, so a name cannot change its answer in betwee
 redirects, retries, decodes a body or looks at proxy variables.
 """
 
+import asyncio
 import ipaddress
 import logging
 import math
@@ -387,9 +388,24 @@ class Outbound:
         self.s.close()
 
     async def post(self, *a):
-        import asyncio
-
         return await asyncio.to_thread(self.s.post, *a)
+
+    async def get(self, *a):
+        return await asyncio.to_thread(self.s.get, *a)
+
+    async def open_stream(self, host, port, *, tls=True):
+        url = f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+        self.s.check_url(url)
+        sock = await asyncio.to_thread(self.s._dial, host, port, not tls)
+        sock.setblocking(False)
+        try:
+            return await asyncio.open_connection(
+                sock=sock,
+                ssl=self.s.tls if tls else None,
+                server_hostname=host if tls else None,
+            )
+        except OSError as error:
+            raise _explained(OSError(error), host) from None
 
     def check_url(self, u):
         return self.s.check_url(u)
