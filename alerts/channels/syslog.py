@@ -55,9 +55,14 @@ class Syslog:
             raise ValueError(gettext("Write it as tls://host:6514 (or tcp://host:514)."))
         scheme, host = found["scheme"], found["host"]
         port = found["port"] or ("6514" if scheme == "tls" else "514")
-        if scheme == "tcp" and not settings.OUTBOUND_ALLOWED_NETWORKS:
-            raise ValueError(gettext("Plain tcp:// is not allowed on this hub; use tls://."))
-        calling.checked(f"{'https' if scheme == 'tls' else 'http'}://{host}:{port}/")
+        calling.checked(f"https://{host}:{port}/")
+        if scheme == "tcp":
+            try:
+                calling.checked(f"http://{host}:{port}/")
+            except ValueError:
+                raise ValueError(
+                    gettext("Plain tcp:// is not allowed on this hub, or not there; use tls://.")
+                ) from None
         return f"{scheme}://{host}:{int(port)}"
 
     def describe(self, address: str) -> str:

@@ -279,7 +279,7 @@ def test_closed_addresses_are_refused_when_they_are_saved(
         address = ALL[name]().at(host, settings)
         with pytest.raises(endpoints.Refused):
             endpoints.add(port.organisations["south"], name, address, actor="operator")
-        with pytest.raises(CommandError):
+        with pytest.raises(CommandError, match="private|usual form"):
             call_command("add_endpoint", member="south", channel=name, address=address)
     assert not Endpoint.objects.exists()
 
@@ -323,8 +323,8 @@ def test_plain_syslog_is_for_the_operators_own_networks(settings: Any) -> None:
     settings.OUTBOUND_ALLOWED_NETWORKS = ["10.1.0.0/16"]
     assert check("tcp://10.1.2.3") == "tcp://10.1.2.3:514"
     assert check(" TLS://SIEM.example.com ") == "tls://siem.example.com:6514"
-    for address in ("tcp://10.2.0.1", "tcp://203.0.113.5", "udp://10.1.2.3", "tls://a:0", "tls://"):
-        with pytest.raises(ValueError, match=r"tls://|https://|must be|host name"):
+    for address in ("tcp://10.2.0.1", "tcp://8.8.8.8", "udp://10.1.2.3", "tls://a:0", "tls://"):
+        with pytest.raises(ValueError, match="tls://|must be|private"):
             check(address)
     settings.OUTBOUND_ALLOWED_NETWORKS = []
     with pytest.raises(ValueError, match="use tls"):
