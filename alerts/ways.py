@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -37,8 +38,13 @@ def _endpoint(request: MemberRequest, pk: int) -> Endpoint:
 
 
 def _facts(endpoint: Endpoint) -> dict[str, object]:
-    way = CHANNELS[endpoint.channel]
-    return {"endpoint": endpoint, "way": way, "where": way.describe(endpoint.address)}
+    way, until = CHANNELS[endpoint.channel], endpoint.old_secret_until
+    return {
+        "endpoint": endpoint,
+        "way": way,
+        "where": way.describe(endpoint.address),
+        "old_until": until if until and until > timezone.now() else None,
+    }
 
 
 @require_safe

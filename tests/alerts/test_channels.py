@@ -20,6 +20,8 @@ from alerts.audience import Address, addresses_of
 from alerts.channels import CHANNELS, calling, signing, sms
 from alerts.channels.base import Channel, DeliveryError, Notice
 from alerts.models import Alert, Delivery, Endpoint
+from crc import env
+from crc.checks import sms_gateway_that_says_nothing
 from crc.members.models import AuditEntry
 from tests.alerts.rigs import BASE, HOSTILE, RIGS, HttpRig, Rig, wait_until
 from tests.conftest import Port
@@ -279,7 +281,7 @@ def test_closed_addresses_are_refused_when_they_are_saved(
         address = ALL[name]().at(host, settings)
         with pytest.raises(endpoints.Refused):
             endpoints.add(port.organisations["south"], name, address, actor="operator")
-        with pytest.raises(CommandError, match="private|usual form"):
+        with pytest.raises(CommandError, match=r"private|usual form"):
             call_command("add_endpoint", member="south", channel=name, address=address)
     assert not Endpoint.objects.exists()
 
@@ -324,7 +326,7 @@ def test_plain_syslog_is_for_the_operators_own_networks(settings: Any) -> None:
     assert check("tcp://10.1.2.3") == "tcp://10.1.2.3:514"
     assert check(" TLS://SIEM.example.com ") == "tls://siem.example.com:6514"
     for address in ("tcp://10.2.0.1", "tcp://8.8.8.8", "udp://10.1.2.3", "tls://a:0", "tls://"):
-        with pytest.raises(ValueError, match="tls://|must be|private"):
+        with pytest.raises(ValueError, match=r"tls://|must be|private"):
             check(address)
     settings.OUTBOUND_ALLOWED_NETWORKS = []
     with pytest.raises(ValueError, match="use tls"):
@@ -414,6 +416,25 @@ def test_the_gateways_template_is_filled_where_it_says(settings: Any) -> None:
     assert not error.permanent
     assert asked[0].startswith("/send?to=%2B819012345678&text=HIGH%20a%26to%3D%2B1%20%7Bid%7D")
     assert asked[0].endswith("&key=a%26b")
+
+
+def test_a_gateway_that_would_send_nothing_is_named(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sms_gateway_that_says_nothing(None) == []
+    settings.SMS_URL, settings.SMS_BODY = "https://gateway.example/", '{"to": "{to}"}'
+    [found] = sms_gateway_that_says_nothing(None)
+    assert "{text}" in found.msg
+    monkeypatch.setenv("CRC_X", "Authorization: Key {secret}\n\nX-Url: https://a.example/")
+    assert env.headers("CRC_X") == {
+        "Authorization": "Key {secret}",
+        "X-Url": "https://a.example/",
+    }
+    monkeypatch.setenv("CRC_X", "Authorization")
+    with pytest.raises(env.BadSetting, match="CRC_X"):
+        env.headers("CRC_X")
+    with pytest.raises(env.BadSetting, match="say POST or GET"):
+        env.choice("CRC_X", ("POST", "GET"))
 
 
 @pytest.mark.parametrize("name", ["email"])
