@@ -5,6 +5,7 @@ A secret may come as ``NAME`` or as a file named by ``NAME_FILE`` (Docker and Ku
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -45,12 +46,13 @@ def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
 
-def choice(name: str, choices: tuple[str, ...]) -> str:
-    """One of ``choices``, the first when unset. Raises BadSetting."""
-    value = text(name, choices[0]).upper()
-    if value not in choices:
-        raise BadSetting(f"{name} is {value!r}; say {' or '.join(choices)}")
-    return value
+def choice(name: str, default: str, allowed: Sequence[str]) -> str:
+    """One of ``allowed``, in whatever case it was typed. Raises BadSetting."""
+    value = text(name, default)
+    found = next((word for word in allowed if word.lower() == value.lower()), "")
+    if not found:
+        raise BadSetting(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+    return found
 
 
 def headers(name: str) -> dict[str, str]:

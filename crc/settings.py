@@ -185,7 +185,7 @@ OUTBOUND_CA_FILE = env.text("CRC_OUTBOUND_CA_FILE") or None
 CHAT_HOSTS = [host.lower() for host in env.words("CRC_CHAT_HOSTS")]
 # The SMS gateway, if there is one; see alerts.channels.sms.
 SMS_URL = env.text("CRC_SMS_URL")
-SMS_METHOD = env.choice("CRC_SMS_METHOD", ("POST", "GET"))
+SMS_METHOD = env.choice("CRC_SMS_METHOD", "POST", ("POST", "GET"))
 SMS_HEADERS = env.headers("CRC_SMS_HEADERS")
 SMS_SECRET = env.secret("CRC_SMS_SECRET")
 SMS_CONTENT_TYPE = env.text("CRC_SMS_CONTENT_TYPE", "application/json")
