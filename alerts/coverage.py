@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from alerts import answers
+from alerts.channels import CHANNELS
 from alerts.models import Alert, Answer, Delivery
 from crc.members.models import Organisation
 
@@ -72,5 +73,7 @@ def coverage(alert: Alert) -> Coverage:
         line = lines.setdefault(
             row.organisation_id, Line(row.organisation, [], newest.get(row.organisation_id))
         )
+        # What the desk may read of it: whoever knows a chat channel's address can write there.
+        row.address = CHANNELS[row.channel].describe(row.address)
         line.deliveries.append(row)
     return Coverage(sorted(lines.values(), key=lambda line: line.answer is not None))

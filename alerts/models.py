@@ -138,6 +138,8 @@ class Alert(models.Model):
 class Endpoint(models.Model):
     """An address of a member's that machines or phones answer at: a webhook, a chat room, a log.
 
+    Warnings go there from ``verified_at`` on: since then a test has been taken, or its reader has
+    said by a link that it is the right place.
     ``secret`` is kept readable because every send signs or authorises with it; it is shown once.
     ``old_secret`` signs beside it until ``old_secret_until``, so that a receiver can change over.
     """
@@ -152,6 +154,7 @@ class Endpoint(models.Model):
     old_secret_until = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
+    verified_at = models.DateTimeField(null=True, blank=True)
     # Health: what the last sends say, and why the hub itself switched it off.
     failing_since = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)

@@ -3,18 +3,27 @@
 Raising decided who should know; this decides, at the moment of sending, who still may.
 """
 
+import base64
+import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from alerts import answers, audience, folding, subscriptions
+from alerts import answers, audience, confirming, folding, mailing, subscriptions
+from alerts.channels import CHANNELS
 from alerts.channels.base import Line, Notice
 from alerts.models import Alert, Answer, Delivery, Endpoint
 from alerts.severity import Severity
 from crc.members.models import Organisation
 from sharing.stix.markings import Tlp
+
+# Nobody waits any more for a test that did not get through by then.
+TEST_LASTS: Final = timedelta(minutes=10)
 
 
 def prepare(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Notice | str]]:
@@ -71,11 +80,19 @@ class _Obstacles:
             return "no longer a member"
         if row.organisation_id not in self._cleared[row.alert_id]:
             return "no longer cleared for it"
-        if _address(row) not in self._listed:
+        if row.alert.kind == Alert.Kind.TEST and _stale(row.alert):
+            return "the test is over"
+        # A test is how an address comes to be listed.
+        tested = row.alert.kind == Alert.Kind.TEST and row.endpoint
+        if not tested and _address(row) not in self._listed:
             return "the address was removed"
         if not tried and subscriptions.no_longer_wanted(self._chosen.get(_address(row)), row):
             return "no longer subscribed"
         return ""
+
+
+def _stale(alert: Alert) -> bool:
+    return timezone.now() - alert.raised_at > TEST_LASTS
 
 
 def _address(row: Delivery) -> audience.Address:
@@ -92,6 +109,7 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
     lines = tuple(_line(part) for part in more)
     told = [alert, *(part.alert for part in more)]
     opening = _opening(delivery)
+    page, short = links(delivery)
     return Notice(
         message_id=str(delivery.pk),
         alert_id=str(alert.pk),
@@ -104,10 +122,15 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
         title=_title(alert),
         body="\n\n".join([opening, *_as_text(lines)]),
         raised_at=alert.raised_at,
-        link=_link(alert),
+        link=page,
         answers={choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice},
         opening=opening,
         more=lines,
+        short_link=short,
+        thread_id=str(alert.pk),
+        unsubscribe=mailing.link(delivery.organisation, delivery.address)
+        if delivery.channel == "email"
+        else "",
     )
 
 
@@ -154,3 +177,24 @@ def _as_text(lines: Sequence[Line]) -> list[str]:
         return []
     told = [f"{line.severity.upper()}: {line.title} ({line.tlp})\n{line.link}" for line in lines]
     return [_("Also, since the last message:"), *told]
+
+
+def links(delivery: Delivery) -> tuple[str, str]:
+    """Where the reader goes on, whole and in few letters: to the warning, or, when this is the
+    test of an address that takes a person's word, to where that word is given."""
+    endpoint = delivery.endpoint
+    unsure = endpoint and not endpoint.verified_at and CHANNELS[endpoint.channel].needs_tap
+    if endpoint and unsure and delivery.alert.kind == Alert.Kind.TEST:
+        confirm = confirming.link(delivery, endpoint)
+        return confirm, confirm
+    return _link(delivery.alert), f"{settings.BASE_URL}/w/{shortened(delivery.alert_id)}/"
+
+
+def shortened(pk: uuid.UUID) -> str:
+    """An alert's id in 22 letters."""
+    return base64.urlsafe_b64encode(pk.bytes).rstrip(b"=").decode()
+
+
+def lengthened(text: str) -> uuid.UUID:
+    """The id that was shortened. Raises ValueError."""
+    return uuid.UUID(bytes=base64.b64decode(f"{text}==", altchars=b"-_", validate=True))

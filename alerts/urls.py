@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from alerts import desk, views, wishes
+from alerts import desk, views, ways, wishes
 
 urlpatterns = [
     path("warnings/", views.warnings, name="warnings"),
@@ -15,6 +15,17 @@ urlpatterns = [
     path("warnings/assets/", wishes.assets_page, name="assets"),
     path("warnings/assets/undo/", wishes.undo_giving_up, name="asset-undo"),
     path("warnings/assets/<int:pk>/give-up/", wishes.give_up, name="asset-give-up"),
+    path("warnings/ways/", ways.ways, name="ways"),
+    path("warnings/ways/add/", ways.choose, name="way-choose"),
+    path("warnings/ways/add/<slug:channel>/", ways.add, name="way-add"),
+    path("warnings/ways/<int:pk>/", ways.way, name="way"),
+    path("warnings/ways/<int:pk>/test/", ways.test, name="way-test"),
+    path("warnings/ways/<int:pk>/switch/", ways.switch, name="way-switch"),
+    path("warnings/ways/<int:pk>/secret/", ways.secret, name="way-secret"),
+    path("warnings/ways/<int:pk>/remove/", ways.remove, name="way-remove"),
+    path("ok/<str:token>/", ways.confirm, name="way-confirm"),
+    path("mails/<str:token>/", ways.mails, name="mails"),
+    path("w/<str:code>/", views.short, name="short"),
     path("answer/<str:token>/", views.answer, name="answer"),
     path("desk/", desk.queue, name="desk"),
     path("desk/assets/", wishes.claims, name="claims"),

@@ -11,6 +11,7 @@ from django.contrib.auth import aget_user
 from django.db import connections
 from django.db.models import OuterRef, Q, Subquery
 from django.http import (
+    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
@@ -22,6 +23,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from alerts import answers, audience, fanout, notices
+from alerts.channels import CHANNELS
 from alerts.forms import AnswerForm
 from alerts.live import Line, TooManyLines, switchboard
 from alerts.models import Alert, Answer, Delivery
@@ -122,6 +124,15 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
     )
 
 
+@require_safe
+def short(request: HttpRequest, code: str) -> HttpResponse:
+    """A text message's way to a warning; who may read it, the warning's own page asks."""
+    try:
+        return redirect("warning", pk=notices.lengthened(code))
+    except ValueError:
+        raise Http404 from None
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def answer(request: HttpRequest, token: str) -> HttpResponse:
     """A one-tap link. Opening it answers nothing (mail scanners open links); the button does.
@@ -148,7 +159,7 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
             delivery.alert,
             delivery.organisation,
             form.cleaned_data["choice"],
-            by=f"link:{delivery.address}"[:160],
+            by=f"link:{CHANNELS[delivery.channel].describe(delivery.address)}"[:160],
             note=form.cleaned_data["note"],
         )
         return render(request, "alerts/answered.html", {**context, "answer": made})

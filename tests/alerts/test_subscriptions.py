@@ -250,7 +250,12 @@ def test_further_warnings_of_one_case_come_together_and_the_desk_sees_it(
     port: Port, receiver: Receiver
 ) -> None:
     south = port.organisations["south"]
-    Endpoint.objects.create(organisation=south, address=receiver.url, secret=signing.new_secret())
+    Endpoint.objects.create(
+        organisation=south,
+        address=receiver.url,
+        secret=signing.new_secret(),
+        verified_at=timezone.now(),
+    )
     with time_machine.travel(NOON, tick=False) as clock:
         port.file("north", **OVERLOAD)
         port.sweep()
@@ -372,7 +377,9 @@ def test_a_part_whose_marking_keeps_it_in_the_hub_is_only_announced(port: Port) 
 def test_a_contact_is_the_admins_to_choose_for_and_nobody_elses(port: Port) -> None:
     south = port.organisations["south"]
     contact = Contact.objects.create(organisation=south, email="Night@south.example")
-    hook = Endpoint.objects.create(organisation=south, address="https://h.example/T0P", secret="x")
+    hook = Endpoint.objects.create(
+        organisation=south, address="https://h.example/T0P", secret="x", verified_at=timezone.now()
+    )
     choose(port, "south", f"contact-{contact.pk}", floor="high")
     choose(port, "south", f"endpoint-{hook.pk}", digest="daily")
     assert set(Subscription.objects.values_list("channel", "address")) == {
