@@ -71,7 +71,7 @@ def test_an_address_is_added_and_tested_live(
     page.fill("#id_address", f"{receiver.url}s/hooks/abcdefghijklmnopqrstu")
     page.click("main form button[type=submit]")
     page.click("button >> text=Send a test")
-    page.locator("text=The test failed").wait_for()
+    page.locator("strong", has_text="The test failed").wait_for()
     look(page, "failed", width)
     page.click("text=Remove this address")
     look(page, "remove", width)
