@@ -1,53 +1,56 @@
 """When a second member sees the same thing, the whole community should know; never who saw it.
 
 The same indicator, or the same kind of attack on the same kind of system, from two organisations
-inside a window. Call while holding the pen (crc.ordering): of two reports at the same instant, the
-second to hold it sees the first.
+inside a window. A story is of one thing: all that tell of it share it. Call while holding the pen
+(crc.ordering): of two reports at the same instant, the second to hold it sees the first.
 """
 
 import hashlib
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from alerts import fanout
 from alerts.models import Alert, Corroboration, Observation
 from alerts.severity import Severity, assess
-from crc.members.models import Group
-from sharing.models import ListedValue, Release, Report, Submission
-from sharing.release import add_sightings, telltales, unsaid, withheld
+from crc.members.models import Group, Organisation
+from sharing import visibility
+from sharing.doubts import doubts, telltales, withheld
+from sharing.models import Door, ListedValue, Release, Report, Submission
+from sharing.release import add_sightings, unsaid
+from sharing.stix.extract import IndicatorKind
 from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind, Impact, PortSystem
+from sharing.stix.wellknown import known_as
 
 _INDICATOR: Final = "value:"
 _PATTERN: Final = "kind:"
+# Keys asked for at once: SQLite takes so many parameters and no more.
+BATCH: Final = 500
 
 
 def observe(submission: Submission) -> None:
     """Remember what this submission saw, as far as its source lets anybody learn of it.
 
     A match tells whoever guesses a value that somebody else has it. So what the reporter keeps to
-    the desk (TLP:RED), keeps back, or would be known by is not there to be matched.
+    the desk (TLP:RED), keeps back, or would be known by is not there to be matched; nor is what
+    everybody sees every day.
     """
     report = Report.objects.filter(submission=submission).first()
     if report and report.consent is Tlp.RED:
         return
-    kept_back = withheld(report, telltales(submission.source)) if report else frozenset()
-    hidden = {system.value for system in unsaid(report)} if report else set()
-    listed = ListedValue.objects.filter(object__submission=submission)
-    keys = {
-        _indicator_key(kind, value)
-        for kind, value in listed.values_list("kind", "value")
-        if value not in kept_back
-    }
+    keys = _values_seen(submission, report)
     if report and report.attack != AttackKind.OTHER:
+        hidden = set(unsaid(report))
         keys |= {
             f"{_PATTERN}{report.attack}@{system}"
-            for system, impact in report.systems.items()
+            for system, impact in report.impact_by_system.items()
             # "Something else" twice is not the same thing twice.
-            if impact != Impact.NONE and system not in {*hidden, PortSystem.OTHER}
+            if impact is not Impact.NONE and system not in {*hidden, PortSystem.OTHER}
         }
     Observation.objects.bulk_create(
         Observation(
@@ -57,19 +60,80 @@ def observe(submission: Submission) -> None:
     )
 
 
-def _indicator_key(kind: str, value: str) -> str:
+def _values_seen(submission: Submission, report: Report | None) -> set[str]:
+    """The keys of the indicator values that count as seen by the source itself."""
+    listed = ListedValue.objects.filter(object__submission=submission)
+    kept_back: set[str] = set()
+    if report:
+        kept_back = {*withheld(report, telltales(submission.source)), *doubts(report)}
+    keys = {
+        indicator_key(kind, value)
+        for kind, value in listed.values_list("kind", "value")
+        if value not in kept_back and not known_as(IndicatorKind(kind), value)
+    }
+    # What a person reports was seen. A tool also sends back what the hub told it.
+    return keys if submission.door == Door.FORM else keys - _told_to(submission, keys)
+
+
+def _told_to(submission: Submission, keys: set[str]) -> set[str]:
+    """Those of the keys that the hub had told the source before: its copy is no second sighting."""
+    ordered = sorted(keys)
+    told: set[Release] = set()
+    for start in range(0, len(ordered), BATCH):
+        told |= set(
+            Release.objects.filter(
+                submission__observations__key__in=ordered[start : start + BATCH],
+                released_at__lte=submission.received_at,
+            ).select_related("group")
+        )
+    source = submission.source
+    seen = [made for made in told if visibility.may_see(source, made.group, Tlp(made.tlp))]
+    listed = ListedValue.objects.filter(object__release__in=seen)
+    return {indicator_key(kind, value) for kind, value in listed.values_list("kind", "value")}
+
+
+def indicator_key(kind: str, value: str) -> str:
     # A digest, so that the longest URL fits and the table shows nobody's indicators.
     return _INDICATOR + hashlib.sha256(f"{kind}:{value}".encode()).hexdigest()
 
 
-def corroborate(submission: Submission) -> Corroboration | None:
-    """Tie this submission to others that tell of the same thing; None when there are none."""
-    others = Submission.objects.filter(observations__in=_matching(submission)).distinct()
-    if not others:
-        return None
-    story = Corroboration.objects.filter(submissions__in=others).order_by("pk").first()
-    story = story or Corroboration.objects.create()
-    story.submissions.add(submission, *others)
+def corroborate(submission: Submission) -> list[Corroboration]:
+    """Tie this submission to others: one story for each thing that another member saw too."""
+    return [_story_of(alike, submission) for alike in _alike(submission)]
+
+
+def _alike(submission: Submission) -> list[set[UUID]]:
+    """Submissions that share one thing with this one inside its window, this one among them.
+
+    What is shared by some of those who share another thing too is part of that story.
+    """
+    holders: dict[str, set[UUID]] = {}
+    foreign: set[str] = set()
+    seen = _matching(submission).values_list("key", "submission_id", "source_id")
+    for key, pk, source_id in seen:
+        holders.setdefault(key, set()).add(pk)
+        if source_id != submission.source_id:
+            foreign.add(key)
+    found: list[set[UUID]] = []
+    for alike in sorted((holders[key] for key in foreign), key=len, reverse=True):
+        if not any(alike <= larger for larger in found):
+            found.append(alike)
+    return found
+
+
+def _story_of(alike: set[UUID], submission: Submission) -> Corroboration:
+    """The story that these submissions are or go on with, up to date.
+
+    One goes on only where all of it is alike: a story that a third tells for another reason, or
+    that began before the window, is another.
+    """
+    others = alike - {submission.pk}
+    for story in Corroboration.objects.filter(submissions__in=others).distinct().order_by("pk"):
+        if set(story.submissions.values_list("pk", flat=True)) <= alike:
+            break
+    else:
+        story = Corroboration.objects.create()
+    story.submissions.add(*Submission.objects.filter(pk__in=alike))
     story.members = story.submissions.values("source").distinct().count()
     story.save(update_fields=["members"])
     return story
@@ -88,7 +152,7 @@ def _matching(submission: Submission) -> QuerySet[Observation]:
             at__gte=submission.received_at - window,
             at__lte=submission.received_at + window,
         )
-    return Observation.objects.filter(match).exclude(source=submission.source)
+    return Observation.objects.filter(match)
 
 
 def warn(story: Corroboration) -> Alert | None:
@@ -100,7 +164,7 @@ def warn(story: Corroboration) -> Alert | None:
     released = _loosest_release(story)
     if story.members < 2 or story.members <= story.told or released is None:
         return None
-    severity = _severity(story).raised()
+    severity = _severity(story, released).raised()
     alert = fanout.raise_alert(
         released,
         kind=Alert.Kind.CORROBORATION,
@@ -128,7 +192,7 @@ def _seen_by(story: Corroboration, released: Release) -> dict[str, int]:
         sources.setdefault(key, set()).add(source)
     listed = ListedValue.objects.filter(object__release=released)
     counts = {
-        stix_id: len(sources.get(_indicator_key(kind, value), ()))
+        stix_id: len(sources.get(indicator_key(kind, value), ()))
         for stix_id, kind, value in listed.values_list("object__stix_id", "kind", "value")
     }
     return {stix_id: count for stix_id, count in counts.items() if count > 1}
@@ -146,10 +210,39 @@ def _audience(released: Release) -> Group:
     return released.group
 
 
-def _severity(story: Corroboration) -> Severity:
-    reports = Report.objects.filter(submission__corroborations=story)
+def _severity(story: Corroboration, released: Release) -> Severity:
+    """How bad it is by what the audience is told anyway: a report that is private, or released to
+    fewer, does not show in the loudness of a warning."""
+    made = Release.objects.filter(submission__corroborations=story).select_related("group")
+    told = [
+        one.pk
+        for one in made
+        if Tlp(one.tlp).rank <= Tlp(released.tlp).rank and _audience(one) == _audience(released)
+    ]
     return max(
-        (assess(AttackKind(r.attack), r.impact_by_system) for r in reports),
+        (
+            assess(AttackKind(report.attack), report.impact_by_system)
+            for report in Report.objects.filter(submission__release__in=told)
+        ),
         key=lambda severity: severity.rank,
         default=Severity.MEDIUM,
     )
+
+
+def set_off_by(source: Organisation) -> int:
+    """How many warnings of the last hour a submission of this member set off: it was triaged last
+    of those in the story, which the pen keeps apart from all others."""
+    raised = Alert.objects.filter(
+        kind=Alert.Kind.CORROBORATION,
+        raised_at__gt=timezone.now() - timedelta(hours=1),
+        corroboration__submissions__source=source,
+    ).distinct()
+    last = (
+        Submission.objects.filter(
+            corroborations=alert.corroboration_id, triaged_at__lte=alert.raised_at
+        )
+        .order_by("triaged_at")
+        .last()
+        for alert in raised
+    )
+    return sum(submission is not None and submission.source_id == source.pk for submission in last)

@@ -1,20 +1,28 @@
 """The desk's pages: the queue, one case with both graphs, the coverage of each warning."""
 
-import orjson
+from dataclasses import dataclass
+from typing import Final
+
 from django.contrib import messages
-from django.http import HttpResponse
+from django.db.models import Case, Count, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
 
-from alerts import tasks, triage
+from alerts import graphs, jumps, tasks, triage
 from alerts.coverage import coverage
 from alerts.forms import DeclineForm, ReleaseForm
-from alerts.models import Alert
+from alerts.models import Alert, DeskEntry
+from alerts.outgoing import outgoing
+from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
 from sharing.intake import understood
-from sharing.models import Report, StixObject, Submission
+from sharing.models import Release, Report, StixObject, Submission
 from sharing.release import (
     NotReleasable,
     Terms,
@@ -26,22 +34,91 @@ from sharing.release import (
 from sharing.stix.markings import Json, Tlp
 from sharing.stix.port import IMPACTS, SYSTEMS
 
+_QUEUE: Final = 100
+_ALERTS: Final = 20
+_JUMPS: Final = 20
+# Composing a graph of more values takes seconds, so the case page does it when asked.
+_PREVIEWED: Final = 500
+_OPEN: Final = Q(report__state=Report.State.OPEN)
+_HELD: Final = _OPEN & ~Q(report__hold_reason="")
+# What the links above the queue show, by their word in the address.
+_SHOWS: Final = {
+    "all": ("Everything", Q()),
+    "open": ("Open", _OPEN),
+    "held": ("Held", _HELD),
+    "released": ("Released", Q(report__state=Report.State.RELEASED)),
+    "declined": ("Kept private", Q(report__state=Report.State.DECLINED)),
+    "tools": ("From tools", Q(report=None)),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the queue; what tools post is no report and has no severity of its own."""
+
+    submission: Submission
+    report: Report | None
+    severity: Severity | None
+
 
 @require_safe
+@vary_on_headers("HX-Request")
 @for_desk
 def queue(request: MemberRequest) -> HttpResponse:
-    """What came in, newest first, and the warnings that are out."""
-    submissions = Submission.objects.select_related("source", "report", "release")
-    alerts = [(alert, coverage(alert)) for alert in Alert.objects.select_related("group")[:20]]
+    """What came in, open cases first, and the warnings that are out; a part of it for live
+    update."""
+    show = request.GET.get("show", "all")
+    if show not in _SHOWS:
+        raise Http404
+    counts = Submission.objects.aggregate(
+        open=Count("pk", filter=_OPEN), held=Count("pk", filter=_HELD)
+    )
+    alerts = Alert.objects.select_related("group")[:_ALERTS]
     return render(
         request,
-        "alerts/desk.html",
+        "alerts/desk_queue.html" if request.htmx else "alerts/desk.html",
         {
-            "submissions": submissions.exclude(door="import")[:100],
-            "alerts": alerts,
-            "open": Report.objects.filter(state=Report.State.OPEN).count(),
+            "entries": _entries(_SHOWS[show][1]),
+            "shows": [(key, words, counts.get(key)) for key, (words, _) in _SHOWS.items()],
+            "show": show,
+            "open": counts["open"],
+            "limit": _QUEUE,
+            "alerts": [(alert, coverage(alert)) for alert in alerts],
+            "jumps": [
+                (entry, jumps.explained(entry), entry.members.all())
+                for entry in DeskEntry.objects.filter(looked_at=None)[:_JUMPS]
+            ],
         },
     )
+
+
+def _entries(wanted: Q) -> list[Entry]:
+    """The queue's lines. A post's receipt may have a line for each of many thousand objects, so it
+    is not read here."""
+    objects = StixObject.objects.filter(submission=OuterRef("pk")).order_by()
+    count = objects.values("submission").annotate(count=Count("pk")).values("count")
+    found = (
+        Submission.objects.exclude(door__in=["import", "sightings"])
+        .filter(wanted)
+        .select_related("source", "report")
+        .defer("receipt", "report__narrative", "report__technical")
+        .annotate(new_objects=Coalesce(Subquery(count), 0))
+        .order_by(Case(When(_OPEN, then=Value(0)), default=Value(1)), "-received_at")
+    )
+    reports = [(submission, getattr(submission, "report", None)) for submission in found[:_QUEUE]]
+    return [
+        Entry(submission, report, triage.severity_of(report) if report else None)
+        for submission, report in reports
+    ]
+
+
+@require_POST
+@for_desk
+def looked_at(request: MemberRequest, pk: int) -> HttpResponse:
+    """Take one jump off the page."""
+    if jumps.look(get_object_or_404(DeskEntry, pk=pk), actor=request.user):
+        messages.success(request, "Noted. It comes back only if the rate falls and jumps again.")
+    return redirect("desk")
 
 
 def _report(reference: str) -> Report:
@@ -56,12 +133,19 @@ def _case_page(
     decline_form: DeclineForm | None = None,
 ) -> HttpResponse:
     submission = report.submission
-    made = getattr(submission, "release", None)
-    problem, shared = "", []
+    made = _release(report)
+    form = release_form or ReleaseForm(
+        report=report,
+        initial={"tlp": report.consent.value, "title": standard_title(report)},
+    )
+    problem, shared = "", graphs.listing([])
+    offered = report.state == Report.State.OPEN and report.consent is not Tlp.RED
+    later = offered and len(form.found) > _PREVIEWED and "preview" not in request.GET
     if made:
-        shared = [orjson.loads(obj.body) for obj in made.stix_objects.order_by("pk")]
-    elif report.consent is not Tlp.RED:
-        problem, shared = _preview(report)
+        shared = graphs.released_listing(made)
+    elif offered and not later:
+        problem, preview = _preview(report)
+        shared = graphs.listing(preview)
     failed = any(form and form.errors for form in (release_form, decline_form))
     return render(
         request,
@@ -75,21 +159,23 @@ def _case_page(
                 (SYSTEMS[s].label, IMPACTS[i].label) for s, i in report.impact_by_system.items()
             ],
             "understood": understood(report),
-            "private": _shown(_private(submission)),
-            "shared": _shown(shared),
+            "private": graphs.private_listing(submission),
+            "shared": shared,
             "problem": problem,
             "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
-            "release_form": release_form
-            or ReleaseForm(
-                report=report,
-                initial={"tlp": report.consent.value, "title": standard_title(report)},
-            ),
+            "offered": offered,
+            "later": later,
+            "release_form": form,
             "decline_form": decline_form or DeclineForm(),
         },
         status=422 if failed else 200,
     )
+
+
+def _release(report: Report) -> Release | None:
+    return getattr(report.submission, "release", None)
 
 
 def _preview(report: Report) -> tuple[str, list[Json]]:
@@ -100,48 +186,6 @@ def _preview(report: Report) -> tuple[str, list[Json]]:
         return str(obstacle), []
 
 
-def _private(submission: Submission) -> list[Json]:
-    """The submission's objects as its receipt lists them: shared ones may have come before."""
-    ids = [entry[0] for entry in submission.receipt]
-    found = {
-        obj.stix_id: obj
-        for obj in StixObject.objects.filter(stix_id__in=ids, release=None).order_by(
-            "submission_id"
-        )
-    }
-    found |= {obj.stix_id: obj for obj in submission.stix_objects.all()}
-    return [orjson.loads(found[stix_id].body) for stix_id in ids if stix_id in found]
-
-
-def _shown(graph: list[Json]) -> list[dict[str, str]]:
-    """Objects as a page lists them, the furniture last."""
-    furniture = {"marking-definition", "relationship"}
-    names = {obj["id"]: obj.get("name") or obj.get("value") or obj["type"] for obj in graph}
-    rows = [
-        {
-            "type": obj["type"],
-            "id": obj["id"],
-            "name": _name(obj, names),
-            "json": orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode(),
-        }
-        for obj in graph
-    ]
-    return sorted(rows, key=lambda row: row["type"] in furniture)
-
-
-def _name(obj: Json, names: dict[str, str]) -> str:
-    """What an object is called on the page; links are told by their ends."""
-    if obj["type"] == "relationship":
-        source, target = (names.get(obj[end], obj[end]) for end in ("source_ref", "target_ref"))
-        return f"{source} {obj['relationship_type']} {target}"
-    if obj["type"] == "sighting":
-        return f"{names.get(obj['sighting_of_ref'], '')} seen by {obj.get('count', 1)} members"
-    if "object_refs" in obj and "name" not in obj:
-        return f"of {len(obj['object_refs'])} objects"
-    hashes = obj.get("hashes") or {"": ""}
-    return str(obj.get("name") or obj.get("value") or next(iter(hashes.values())))
-
-
 @require_safe
 @for_desk
 def case(request: MemberRequest, reference: str) -> HttpResponse:
@@ -149,17 +193,98 @@ def case(request: MemberRequest, reference: str) -> HttpResponse:
     return _case_page(request, _report(reference))
 
 
+@require_safe
+@never_cache
+@for_desk
+def private_json(request: MemberRequest, reference: str) -> HttpResponse:
+    """The whole private graph."""
+    return _file(graphs.private_graph(_report(reference).submission), f"{reference}-private")
+
+
+@require_safe
+@never_cache
+@for_desk
+def released_json(request: MemberRequest, reference: str) -> HttpResponse:
+    """The whole release graph; before the release, as it would be."""
+    report = _report(reference)
+    made = _release(report)
+    if made:
+        return _file(graphs.released_graph(made), f"{reference}-released")
+    if report.consent is Tlp.RED:
+        raise Http404
+    problem, graph = _preview(report)
+    if problem:
+        raise Http404
+    return _file(graph, f"{reference}-preview")
+
+
+def _file(graph: list[Json], name: str) -> HttpResponse:
+    return HttpResponse(
+        graphs.bundle(graph),
+        content_type="application/stix+json;version=2.1",
+        headers={"Content-Disposition": f'attachment; filename="{name}.json"'},
+    )
+
+
+@require_POST
+@for_desk
+def confirm_release(request: MemberRequest, reference: str) -> HttpResponse:
+    """What would go out, to whom; nothing is sent yet. ``?change`` goes back, with what was typed
+    still there."""
+    report = _report(reference)
+    if report.state != Report.State.OPEN:
+        return _decided_meanwhile(request, report)
+    form = ReleaseForm(request.POST, report=report)
+    if "change" in request.GET or not form.is_valid():
+        return _case_page(request, report, release_form=form)
+    return _confirm_page(request, report, form)
+
+
+def _confirm_page(
+    request: MemberRequest, report: Report, form: ReleaseForm, *, changed: bool = False
+) -> HttpResponse:
+    terms = form.terms()
+    try:
+        graph = graph_for(report, terms, at=timezone.now())
+    except NotReleasable as obstacle:
+        form.add_error(None, str(obstacle))
+        return _case_page(request, report, release_form=form)
+    return render(
+        request,
+        "alerts/confirm.html",
+        {
+            "report": report,
+            "submission": report.submission,
+            "form": form,
+            "group": terms.group,
+            "out": outgoing(report, terms),
+            "graph": graphs.listing(graph),
+            "stories": report.submission.corroborations.filter(members__gte=2),
+            "changed": changed,
+        },
+        status=409 if changed else 200,
+    )
+
+
 @require_POST
 @for_desk
 def release_case(request: MemberRequest, reference: str) -> HttpResponse:
-    """Share it."""
+    """Share it, if it is still what the desk was shown (``shown``, its digest)."""
     report = _report(reference)
+    if report.state != Report.State.OPEN:
+        return _decided_meanwhile(request, report)
     form = ReleaseForm(request.POST, report=report)
     if not form.is_valid():
         return _case_page(request, report, release_form=form)
+    terms = form.terms()
+    if request.POST.get("shown") not in {None, outgoing(report, terms).digest}:
+        return _confirm_page(request, report, form, changed=True)
     try:
-        raised = triage.release_from_desk(report, form.terms(), actor=request.user)
+        raised = triage.release_from_desk(report, terms, actor=request.user)
     except NotReleasable as obstacle:
+        report.refresh_from_db()
+        if report.state != Report.State.OPEN:
+            return _decided_meanwhile(request, report)
         form.add_error(None, str(obstacle))
         return _case_page(request, report, release_form=form)
     rung = sum(tasks.ring_for(alert) for alert in raised) == len(raised)
@@ -177,19 +302,35 @@ def release_case(request: MemberRequest, reference: str) -> HttpResponse:
 def decline_case(request: MemberRequest, reference: str) -> HttpResponse:
     """Keep it private, with a reason."""
     report = _report(reference)
+    if report.state != Report.State.OPEN:
+        return _decided_meanwhile(request, report)
     form = DeclineForm(request.POST)
-    if form.is_valid():
-        try:
-            decline(report, reason=form.cleaned_data["reason"], actor=request.user)
-        except NotReleasable as obstacle:
-            form.add_error(None, str(obstacle))
-        else:
-            messages.success(request, "Kept private. The reporter sees your reason.")
-            return redirect("case", reference=reference)
-    return _case_page(request, report, decline_form=form)
+    if not form.is_valid():
+        return _case_page(request, report, decline_form=form)
+    try:
+        decline(report, reason=form.cleaned_data["reason"], actor=request.user)
+    except NotReleasable:  # the one reason there is: another tab was quicker
+        report.refresh_from_db()
+        return _decided_meanwhile(request, report)
+    messages.success(request, "Kept private. The reporter sees your reason.")
+    return redirect("case", reference=reference)
+
+
+def _decided_meanwhile(request: MemberRequest, report: Report) -> HttpResponse:
+    """Another tab or analyst, or the reporter, was quicker: the case page shows what was decided,
+    and says that this decision was not."""
+    made = Release.objects.filter(submission=report.submission_id).first()
+    if made:
+        who = "the reporter's own wish" if made.decided_by == "source" else made.decided_by
+        what = f"It was released meanwhile, by {who}."
+    else:
+        what = "It was kept private meanwhile."
+    messages.error(request, f"Your decision was not carried out. {what}")
+    return redirect("case", reference=report.submission.reference)
 
 
 @require_safe
+@vary_on_headers("HX-Request")
 @for_desk
 def warning_coverage(request: MemberRequest, pk: str) -> HttpResponse:
     """Who was sent one warning, and who has answered."""

@@ -9,7 +9,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from alerts import audience, fanout
-from alerts.channels.base import DeliveryError
 from alerts.models import Alert, Delivery, Endpoint
 from alerts.outbox import Outcome
 from alerts.severity import Severity

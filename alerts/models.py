@@ -43,6 +43,44 @@ class Observation(models.Model):
         return self.key
 
 
+class DeskEntry(models.Model):
+    """A jump in sightings of one thing, for the desk to look at, with the rule that found it.
+
+    ``hour`` is where it began, ``until`` the last hour in which the rate held; ``count`` is the
+    highest hour's.
+    """
+
+    what = models.CharField(max_length=300)
+    title = models.CharField(max_length=200, blank=True)
+    hour = models.DateTimeField()
+    until = models.DateTimeField()
+    count = models.BigIntegerField()
+    # The mean of the 24 hours before it began.
+    usual = models.FloatField()
+    factor = models.PositiveIntegerField()
+    floor = models.PositiveIntegerField()
+    members = models.ManyToManyField(Organisation, related_name="+")
+    looked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-hour", "-pk"]
+        constraints: ClassVar = [
+            # Two sweeps at once raise one entry. Read by the sweep, too: does a jump go on?
+            models.UniqueConstraint(fields=["what", "hour"], name="alerts_desk_entry_once"),
+        ]
+        indexes: ClassVar = [
+            # Read by the desk's page.
+            models.Index(
+                fields=["hour"],
+                name="alerts_desk_entry_open",
+                condition=models.Q(looked_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title or self.what}: {self.count} an hour"
+
+
 class Alert(models.Model):
     """A warning to an audience about a release; it asks for an answer.
 

@@ -1,12 +1,36 @@
-"""The one thread in from sharing."""
+"""The threads in: sharing's signal, and the trail that every change of state is written to."""
 
+from typing import Final
+
+from django.db import transaction
+from django.db.models.signals import post_save
 from django.dispatch import receiver
 
-from alerts import tasks
+from alerts import live, tasks
+from crc.members.models import AuditEntry
 from sharing.signals import accepted
+
+# What the desk's queue and cases show.
+_SEEN_AT_THE_DESK: Final = frozenset(
+    {
+        "submission.accepted",
+        "report.released",
+        "report.declined",
+        "report.consent",
+        "alert.raised",
+        "alert.answered",
+    }
+)
 
 
 @receiver(accepted, dispatch_uid="alerts.triage")
 def triage_what_came_in(sender: object, *, submission_id: str, **kwargs: object) -> bool:
     """Ring for triage; False when the broker is down and the sweep has to."""
     return tasks.ring(tasks.triage_submission, submission_id)
+
+
+@receiver(post_save, sender=AuditEntry, dispatch_uid="alerts.desk")
+def show_the_desk(sender: object, *, instance: AuditEntry, **kwargs: object) -> None:
+    """Once it is committed: before, an open page would look and see the old state."""
+    if instance.action in _SEEN_AT_THE_DESK:
+        transaction.on_commit(live.tell_the_desk, robust=True)

@@ -8,11 +8,13 @@ in which a channel may wait for the world outside.
 from typing import Any
 
 from celery.signals import worker_shutting_down
+from django.utils import timezone
 
-from alerts import outbox, sending, triage
+from alerts import jumps, outbox, sending, triage
 from alerts.models import Alert
 from crc.celery import app
 from crc.celery import ring as ring
+from sharing import tally
 from sharing.tasks import open_waiting
 
 
@@ -52,15 +54,21 @@ def run_sweep() -> dict[str, int]:
 
 
 def _decide() -> dict[str, int]:
-    counts = {"opened": open_waiting(), "triaged": 0}
+    counts = {"opened": open_waiting(), "triaged": 0, "jumps": 0}
     for submission_id in triage.waiting():
         for alert in triage.triage(submission_id):
             ring_for(alert)
         counts["triaged"] += 1
+    now = timezone.now()
+    counts["jumps"], warned = jumps.find(now)
+    for alert in warned:
+        ring_for(alert)
+    tally.tidy(now)
     outbox.promote()
     return counts
 
 
 def ring_for(alert: Alert) -> bool:
     """Wake the senders of every channel a warning goes to; False when the broker is down."""
-    return all([ring(deliver, channel) for channel in outbox.channels_due(alert)])
+    rung = [ring(deliver, channel) for channel in outbox.channels_due(alert)]
+    return all(rung)

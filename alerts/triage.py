@@ -2,6 +2,7 @@
 
 import logging
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -11,7 +12,7 @@ from alerts.severity import Severity, assess
 from crc.members.models import Group, User
 from crc.ordering import take_the_pen
 from sharing.models import Release, Report, Submission
-from sharing.release import NotReleasable, Terms, release
+from sharing.release import SOURCE, Draft, NotReleasable, Terms, draft, release
 from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 def triage(submission_id: str) -> list[Alert]:
     """Assess one submission, once; returns the warnings raised. All in one transaction, so that a
     worker killed in the middle leaves it untriaged and the sweep starts over."""
+    ready = _wished(submission_id)
     with transaction.atomic():
         take_the_pen()
         fresh = Submission.objects.filter(pk=submission_id, triaged_at=None)
@@ -32,10 +34,8 @@ def triage(submission_id: str) -> list[Alert]:
         raised = []
         report = Report.objects.filter(submission=submission, state=Report.State.OPEN).first()
         if report and report.warn_now:
-            raised += _release_at_once(report)
-        story = corroboration.corroborate(submission)
-        echoed = corroboration.warn(story) if story else None
-        return [*raised, echoed] if echoed else raised
+            raised += _release_at_once(report, ready)
+        return raised + _corroborate(submission)
 
 
 def waiting(limit: int = 100) -> list[str]:
@@ -44,17 +44,62 @@ def waiting(limit: int = 100) -> list[str]:
     return [str(pk) for pk in rows.values_list("pk", flat=True)[:limit]]
 
 
-def _release_at_once(report: Report) -> list[Alert]:
-    """The reporter asked to warn the port now. What cannot go out as it is waits for the desk."""
+def _wished(submission_id: str) -> Draft | None:
+    """What a reporter who asked to warn the port now would release, made before the pen is taken;
+    None when nobody asks, or when it cannot go out, which is found again with the pen."""
+    report = (
+        Report.objects.select_related("submission__source")
+        .filter(submission__pk=submission_id, submission__triaged_at=None)
+        .filter(state=Report.State.OPEN, warn_now=True)
+        .first()
+    )
+    try:
+        return draft(report, _at_once()) if report else None
+    except NotReleasable:
+        return None
+
+
+def _at_once() -> Terms:
     # Without its name, as the form says; whether a member that may be named is, the desk decides.
-    terms = Terms(group=Group.objects.get(slug="community"), tlp=Tlp.GREEN)
+    return Terms(group=Group.objects.get(slug="community"), tlp=Tlp.GREEN)
+
+
+def _release_at_once(report: Report, ready: Draft | None) -> list[Alert]:
+    """The reporter asked to warn the port now. What cannot go out as it is waits for the desk."""
     try:
         with transaction.atomic():
-            return [_warn(release(report, terms, actor="source"), report)]
+            made = release(ready or draft(report, _at_once()), actor=SOURCE)
+            return [_warn(made, report)]
     except NotReleasable as obstacle:
         log.warning("report %s waits for the desk", report.submission.reference)
         Report.objects.filter(pk=report.pk).update(hold_reason=str(obstacle))
         return []
+
+
+def _corroborate(submission: Submission) -> list[Alert]:
+    """The warnings that others saw it too, as many as one member may set off in an hour."""
+    raised: list[Alert] = []
+    stories = corroboration.corroborate(submission)
+    most = settings.AUTOMATIC_WARNINGS_PER_HOUR
+    left = most - corroboration.set_off_by(submission.source) if stories else 0
+    for story in stories:
+        if len(raised) >= left:
+            log.warning("%s: its corroboration waits for the desk", submission.reference)
+            _hold(
+                submission,
+                f"Other members saw it too, but the hub sends {most} such warnings an hour of one "
+                "member by itself; the desk decides about this one.",
+            )
+            break
+        warned = corroboration.warn(story)
+        raised += [warned] if warned else []
+    return raised
+
+
+def _hold(submission: Submission, reason: str) -> None:
+    """Say why a report that is still open waits, unless that is said already."""
+    waiting = Report.objects.filter(submission=submission, state=Report.State.OPEN, hold_reason="")
+    waiting.update(hold_reason=reason)
 
 
 def release_from_desk(report: Report, terms: Terms, *, actor: User) -> list[Alert]:
@@ -62,9 +107,10 @@ def release_from_desk(report: Report, terms: Terms, *, actor: User) -> list[Aler
 
     Raises NotReleasable.
     """
+    ready = draft(report, terms)
     with transaction.atomic():
         take_the_pen()
-        raised = [_warn(release(report, terms, actor=actor), report)]
+        raised = [_warn(release(ready, actor=actor), report)]
         for story in report.submission.corroborations.all():
             echoed = corroboration.warn(story)
             if echoed:
@@ -79,7 +125,7 @@ def _warn(made: Release, report: Report) -> Alert:
         severity=severity_of(report),
         group=made.group,
         title=made.title,
-        body=made.advice or _standard_advice(report),
+        body=made.advice or standard_advice(report),
         silent=report.submission.source,
     )
 
@@ -89,7 +135,8 @@ def severity_of(report: Report) -> Severity:
     return assess(AttackKind(report.attack), report.impact_by_system)
 
 
-def _standard_advice(report: Report) -> str:
+def standard_advice(report: Report) -> str:
+    """What a warning says unless the desk finds better words."""
     return (
         f"A member of the port reports: {report.attack_label.lower()}. Check your own systems "
         "for the indicators in the hub's lists and collections, tell your duty officer, and "

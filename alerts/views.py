@@ -1,10 +1,14 @@
 """What members see of warnings, and the page behind the one-tap links."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from time import monotonic
 
-import redis.asyncio
-from django.conf import settings
+from asgiref.sync import sync_to_async
 from django.contrib import messages
+from django.contrib.auth import aget_user
+from django.db import connections
 from django.db.models import OuterRef, Q, Subquery
 from django.http import (
     HttpRequest,
@@ -15,18 +19,21 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from alerts import answers, audience, fanout, notices
-from alerts.channels.inbox import topic
 from alerts.forms import AnswerForm
+from alerts.live import Line, TooManyLines, switchboard
 from alerts.models import Alert, Answer
 from crc.members.access import MemberRequest, for_members
 from crc.members.models import Organisation, User
 from sharing import visibility
 from sharing.models import ListedValue
 
-# A proxy that hears nothing for a minute closes the line.
+# A proxy that hears nothing for a minute closes the line. As often the session is asked for again.
 KEEP_ALIVE_SECONDS = 20.0
+# Nobody reads more; tools get them all.
+MAX_VALUES = 500
 
 
 def _inbox(organisation: Organisation) -> list[Alert]:
@@ -46,6 +53,7 @@ def _inbox(organisation: Organisation) -> list[Alert]:
 
 
 @require_safe
+@vary_on_headers("HX-Request")
 @for_members
 def warnings(request: MemberRequest) -> HttpResponse:
     """The member's inbox; a fragment of it for live update."""
@@ -71,7 +79,9 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
 def warning(request: MemberRequest, pk: str) -> HttpResponse:
     """Read one warning and answer it."""
     alert, member = _warning(request, pk), request.user.organisation
-    form = AnswerForm(request.POST or None)
+    given = answers.current(alert).get(member.pk)
+    said = {"choice": given.choice, "note": given.note} if given else {}
+    form = AnswerForm(request.POST or None, initial=said)
     if request.method == "POST" and form.is_valid():
         answers.record(
             alert,
@@ -92,9 +102,10 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
         {
             "alert": alert,
             "form": form,
-            "answer": answers.current(alert).get(member.pk),
+            "answer": given,
             "choices": Answer.Choice,
-            "values": listed.order_by("kind", "value")[:500],
+            "values": list(listed.order_by("kind", "value")[:MAX_VALUES]),
+            "unlisted": max(0, listed.count() - MAX_VALUES),
         },
         status=422 if form.is_bound else 200,
     )
@@ -114,6 +125,7 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
     context = {
         "notice": notices.notice(delivery),
         "member": delivery.organisation,
+        "given": answers.current(delivery.alert).get(delivery.organisation_id),
         "choice": invitation.choice,
         "choices": Answer.Choice,
     }
@@ -134,33 +146,56 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
 
 
 async def events(request: HttpRequest) -> HttpResponseBase:
-    """Live update: an event for each warning that reaches this member, ids only."""
-    user = await request.auser()
-    if not isinstance(user, User):
+    """Live update: an event for each warning that reaches this member, ids only; for an analyst
+    also one, with nothing in it, whenever the desk's pages have changed."""
+    user = await _signed_in(request)
+    if user is None:
         return HttpResponseForbidden()
-    slug = user.organisation.slug
+    try:
+        switchboard().check(user)
+    except TooManyLines:
+        return HttpResponse("Too many open pages; close some.\n", "text/plain", 429)
     return StreamingHttpResponse(
-        _stream(slug),
+        _stream(request, user),
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _stream(slug: str) -> AsyncIterator[bytes]:
-    client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None)
-    try:
-        async with client.pubsub() as subscription:
-            await subscription.subscribe(topic(slug))
-            yield b": connected\n\n"
-            while True:
-                heard = await subscription.get_message(
-                    ignore_subscribe_messages=True, timeout=KEEP_ALIVE_SECONDS
-                )
-                if heard is None:
-                    yield b": still here\n\n"
-                else:
-                    yield b"event: warning\ndata: " + heard["data"] + b"\n\n"
-    except redis.RedisError:
-        return  # the browser reconnects by itself
-    finally:
-        await client.aclose()
+async def _signed_in(request: HttpRequest) -> User | None:
+    """Who the session's user is now. The page stays open for hours; its connection to the database
+    must not."""
+    fresh = HttpRequest()
+    fresh.session = type(request.session)(request.session.session_key)
+    user = await aget_user(fresh)
+    await sync_to_async(connections.close_all)()
+    return user if isinstance(user, User) else None
+
+
+async def _stream(request: HttpRequest, user: User) -> AsyncIterator[bytes]:
+    with contextlib.suppress(TooManyLines):
+        async with switchboard().line(user) as line:
+            async for event in _heard(request, line):
+                yield event
+
+
+_NOTHING = ("", b"")
+
+
+async def _heard(request: HttpRequest, line: Line) -> AsyncIterator[bytes]:
+    yield b": connected\n\n"
+    checked = monotonic()
+    while True:
+        try:
+            heard = await asyncio.wait_for(line.get(), KEEP_ALIVE_SECONDS)
+        except TimeoutError:
+            heard = _NOTHING
+        if monotonic() - checked >= KEEP_ALIVE_SECONDS:
+            if await _signed_in(request) is None:
+                return
+            checked = monotonic()
+        if heard is None:
+            return  # the browser reconnects by itself
+        name, data = heard
+        told = f"event: {name}\ndata: ".encode() + data if name else b": still here"
+        yield told + b"\n\n"

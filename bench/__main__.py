@@ -1,7 +1,8 @@
 """``make bench``: run every measurement."""
 
-from bench import taxii, walk
+from bench import sightings, taxii, walk
 
 if __name__ == "__main__":
     walk.main()
     taxii.main([])
+    sightings.main([])

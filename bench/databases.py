@@ -12,6 +12,7 @@ from psycopg import sql
 
 HUB: Final = "crc_bench_hub"
 PEER: Final = "crc_bench_opentaxii"
+SIGHTINGS: Final = "crc_bench_sightings"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 ``python -m bench.fill load COUNT SEED`` makes the hub and COPYs generated indicators into it;
 ``python -m bench.fill grow COUNT`` makes it where it is not, and has the database itself invent
-indicators until there are COUNT, sealed, and ten new ones that are not. Both answer in JSON.
+indicators until there are COUNT, sealed, and ten new ones that are not. ``senders COUNT`` makes it
+with as many members that post sightings, and somebody at the desk. All answer in JSON.
 """
 
 import hashlib
@@ -21,14 +22,17 @@ import orjson
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "crc.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402 - needs the settings
+from django.conf import settings  # noqa: E402 - needs the settings
+from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.db.models import Count, Max  # noqa: E402
+from django.test import Client  # noqa: E402
 
 from bench.indicators import AUTHOR, CREATED, HEAD, REST, indicators, whole  # noqa: E402
 from crc import hotsql  # noqa: E402
 from crc.members import audit  # noqa: E402
-from crc.members.models import ApiKey, Organisation  # noqa: E402
+from crc.members.models import ApiKey, Organisation, User  # noqa: E402
+from crc.members.roles import PortRole, UserRole  # noqa: E402
 from sharing import segments  # noqa: E402
 from sharing.models import Collection, Placement, Segment, StixObject, StoreClock  # noqa: E402
 
@@ -75,6 +79,27 @@ def hub() -> tuple[Collection, str]:
 
 def _quietly(*words: str) -> None:
     call_command(*words, stdout=io.StringIO())
+
+
+def senders(count: int) -> dict[str, Any]:
+    """Members' keys for sightings, and the cookie of somebody logged in at the desk."""
+    call_command("migrate", verbosity=0)
+    _quietly("bootstrap")
+    for number in range(count):
+        slug = f"member-{number}"
+        _quietly("add_member", slug, "--slug", slug, "--role", "terminal")
+    members = Organisation.objects.filter(slug__startswith="member-")
+    desk = Organisation.objects.get(port_role=PortRole.DESK)
+    user = User.objects.create_user(
+        "desk@example.test", None, organisation=desk, role=UserRole.DESK_ADMIN
+    )
+    browser = Client()
+    browser.force_login(user, backend="crc.members.backends.ActiveMemberBackend")
+    return {
+        "keys": [ApiKey.issue(member, ["sightings:write"])[1] for member in members],
+        "cookie": settings.SESSION_COOKIE_NAME,
+        "session": browser.cookies[settings.SESSION_COOKIE_NAME].value,
+    }
 
 
 def load(count: int, seed: int) -> dict[str, Any]:
@@ -185,5 +210,5 @@ def _told(shelf: Collection) -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, numbers = sys.argv[1], [int(word) for word in sys.argv[2:]]
-    answer = load(*numbers) if what == "load" else grow(*numbers)
+    answer = {"load": load, "grow": grow, "senders": senders}[what](*numbers)
     json.dump(answer, sys.stdout)

@@ -43,11 +43,11 @@ class Hub:
 
 
 @contextlib.contextmanager
-def empty(folder: Path, server: Server) -> Iterator[Environment]:
+def empty(folder: Path, server: Server, name: str = databases.HUB) -> Iterator[Environment]:
     """The hub's settings for a database, a broker and a data folder of its own."""
     data = folder / "data"
     data.mkdir(mode=0o700, exist_ok=True)
-    with databases.fresh(server, databases.HUB) as database, servers.redis(data) as redis_url:
+    with databases.fresh(server, name) as database, servers.redis(data) as redis_url:
         yield environment(
             DATABASE_URL=server.url(database),
             REDIS_URL=redis_url,

@@ -3,10 +3,13 @@
 A secret may come as ``NAME`` or as a file named by ``NAME_FILE`` (Docker and Kubernetes secrets).
 """
 
+import ipaddress
 import os
 import secrets
+import zoneinfo
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 
 class BadSetting(ValueError):
@@ -43,6 +46,44 @@ def number(name: str, default: int, *, at_least: int = 0) -> int:
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list without empty entries."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def choice(name: str, default: str, allowed: Sequence[str]) -> str:
+    """One of ``allowed``, in whatever case it was typed. Raises BadSetting."""
+    value = text(name, default)
+    found = next((word for word in allowed if word.lower() == value.lower()), "")
+    if not found:
+        raise BadSetting(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+    return found
+
+
+def zone(name: str, default: str) -> str:
+    """A time zone's name. Raises BadSetting."""
+    value = text(name, default)
+    if value not in zoneinfo.available_timezones():
+        raise BadSetting(f"{name} is {value!r}; it must be a time zone such as Europe/Rotterdam")
+    return value
+
+
+def address(name: str, url: str) -> SplitResult:
+    """The parts of a URL. Raises BadSetting, without the URL, which may hold a password."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises when it is none
+    except ValueError as error:
+        raise BadSetting(f"{name} is no address: {str(error).split(' as ')[0]}") from None
+    return parts
+
+
+def networks(name: str) -> list[str]:
+    """A comma-separated list of networks. Raises BadSetting."""
+    found = words(name)
+    for word in found:
+        try:
+            ipaddress.ip_network(word)
+        except ValueError as error:
+            raise BadSetting(f"{name} holds {word!r}: {error}") from None
+    return found
 
 
 def secret(name: str) -> str:

@@ -9,7 +9,9 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -239,16 +241,19 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
 
 
-def _manage(*words: str) -> None:
+def _manage(*words: str) -> bytes:
+    """What a command of ours prints. Raises CannotStart."""
     done = subprocess.run(  # noqa: S603 - our own commands
         [sys.executable, "manage.py", *words],
         cwd=ROOT,
         check=False,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         **_apart(),
     )
     if done.returncode:
         raise CannotStart(f"manage.py {words[0]} failed; the lines above say why")
+    printed: bytes = done.stdout
+    return printed
 
 
 def _start_broker(hub: Supervisor, data_dir: Path, keeps: tuple[int, ...] = ()) -> None:
@@ -302,11 +307,9 @@ def sender() -> Child:
 
 
 def _answers(host: str, port: int) -> bool:
-    # A name that Django's host check lets through, whatever the operator allows.
-    name = next(iter(env.words("CRC_ALLOWED_HOSTS")), "*").lstrip(".").replace("*", "127.0.0.1")
     connection = HTTPConnection(_reachable(host), port, timeout=2)
     try:
-        connection.request("GET", "/health/ready", headers={"Host": name})
+        connection.request("GET", "/health/ready")
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False
@@ -326,9 +329,10 @@ def _wait_for_web(hub: Supervisor, host: str, port: int) -> None:
 
 def start(hub: Supervisor, parts: Sequence[Child], host: str, port: int) -> None:
     """Everything after the broker, in order; less when asked to stop. Raises CannotStart."""
+    made = b""
     for words in (("migrate", "--noinput", "-v", "0"), ("bootstrap", "--json")):
         if not hub.stopping:
-            _manage(*words)
+            made = _manage(*words)
     for part in parts:
         if not hub.stopping:
             hub.run(part)
@@ -336,9 +340,18 @@ def start(hub: Supervisor, parts: Sequence[Child], host: str, port: int) -> None
     if hub.stopping:
         return
     say(f"ready {_address(host, port)}")
-    say("Log in at that address with e-mail and password. The first account is made with:")
-    say("  manage.py add_user YOU@EXAMPLE --member desk --role desk-admin --password-stdin")
+    say("Log in at that address with e-mail and password.")
+    if not json.loads(made)["desk_people"]:
+        say("Nobody can log in yet. In another terminal, make the first account of the desk:")
+        say(f"  {_command('add_user', 'you@port.example', '--member desk --role desk-admin')}")
     say("Stop with Ctrl-C.")
+
+
+def _command(*words: str) -> str:
+    """One of the operator's commands as it is typed for this hub."""
+    data_dir = os.environ["CRC_DATA_DIR"]
+    here = [] if data_dir == str(ROOT / "var") else [f"CRC_DATA_DIR={shlex.quote(data_dir)}"]
+    return " ".join([*here, shlex.quote(sys.executable), "manage.py", *words])
 
 
 def _address(host: str, port: int) -> str:

@@ -4,7 +4,7 @@ The embedded default (SQLite, embedded broker, one data folder) needs no variabl
 """
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from csp.constants import NONE, SELF
 
@@ -16,7 +16,7 @@ DATA_DIR = Path(env.text("CRC_DATA_DIR", str(BASE_DIR / "var"))).resolve()
 # --- who and where -------------------------------------------------------------------------------
 HUB_NAME = env.text("CRC_HUB_NAME", "Port Cyber Resilience Hub")
 BASE_URL = env.text("CRC_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
-_HOST = urlsplit(BASE_URL).hostname or "127.0.0.1"
+_HOST = env.address("CRC_BASE_URL", BASE_URL).hostname or "127.0.0.1"
 SECURE = BASE_URL.startswith("https://")
 DEBUG = env.flag("CRC_DEBUG", default=False)
 SECRET_KEY = env.secret("CRC_SECRET_KEY") or env.secret_kept_in(DATA_DIR / "secrets" / "secret_key")
@@ -30,9 +30,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.secret("REDIS_URL") or broker.embedded_url(DATA_DIR)
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "crc.cache.BrokerOrMemory",
         "LOCATION": REDIS_URL,
-        "OPTIONS": {"socket_connect_timeout": 1},
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
     }
 }
 
@@ -56,6 +56,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "crc.members.middleware.KeptPrivate",
+    "crc.members.middleware.Utf8Alone",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -107,9 +109,20 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_ADAPTER = "crc.members.adapter.ClosedDoor"
+ACCOUNT_FORMS = {
+    "login": "crc.members.forms.LogIn",
+    "reset_password": "crc.members.forms.AskForLink",
+    "change_password": "crc.members.forms.ChangePassword",
+    "reset_password_from_key": "crc.members.forms.SetPassword",
+    "reauthenticate": "crc.members.forms.SayItAgain",
+}
+ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{HUB_NAME}] "
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_ON_GET = False
+# The key is the account and the address together (crc.members.adapter): wrong passwords from
+# elsewhere must not lock an account.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{HUB_NAME}] "
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 # The desk typed the address in; nobody can change it, so there is nothing to verify.
@@ -124,7 +137,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ja", "日本語")]
 LOCALE_PATHS = [BASE_DIR / "crc" / "locale"]
 USE_TZ = True
-TIME_ZONE = env.text("CRC_TIME_ZONE", "UTC")
+TIME_ZONE = env.zone("CRC_TIME_ZONE", "UTC")
 
 # --- the browser ---------------------------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -162,9 +175,11 @@ X_FRAME_OPTIONS = "DENY"
 # Far above every field of ours, so that a huge paste meets the field, which says its limit, and
 # not a bare 400.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 12 * 1024 * 1024
+# How long a request may take to arrive (crc.bodies).
+BODY_SECONDS = env.number("CRC_BODY_SECONDS", 60, at_least=1)
 
 # --- mail ----------------------------------------------------------------------------------------
-_smtp = urlsplit(env.secret("CRC_SMTP_URL") or "smtp://127.0.0.1:25")
+_smtp = env.address("CRC_SMTP_URL", env.secret("CRC_SMTP_URL") or "smtp://127.0.0.1:25")
 if _smtp.scheme not in {"smtp", "smtps", "smtp+starttls"}:
     raise env.BadSetting("CRC_SMTP_URL must start with smtp://, smtp+starttls:// or smtps://")
 EMAIL_HOST = _smtp.hostname or "127.0.0.1"
@@ -178,7 +193,7 @@ DEFAULT_FROM_EMAIL = env.text("CRC_MAIL_FROM", f"warnings@{_HOST}")
 
 # --- work ----------------------------------------------------------------------------------------
 # Networks that members' webhooks may reach although they are not public (a port's own VPN).
-OUTBOUND_ALLOWED_NETWORKS = env.words("CRC_OUTBOUND_ALLOWED_NETWORKS")
+OUTBOUND_ALLOWED_NETWORKS = env.networks("CRC_OUTBOUND_ALLOWED_NETWORKS")
 CORROBORATION_WINDOW_HOURS = env.number("CRC_CORROBORATION_WINDOW_HOURS", 72, at_least=1)
 CORROBORATION_KIND_WINDOW_HOURS = env.number("CRC_CORROBORATION_KIND_WINDOW_HOURS", 24, at_least=1)
 # TAXII wants HTTP Basic to be there, and lets an operator switch it off (8.2.2).
@@ -188,15 +203,31 @@ TAXII_QUERY_SECONDS = env.number("CRC_TAXII_QUERY_SECONDS", 10, at_least=1)
 TOOL_USE_SECONDS = env.number("CRC_TOOL_USE_SECONDS", 1)
 # A release names a port system only where at least so many members run one like it.
 SMALLEST_CROWD = env.number("CRC_SMALLEST_CROWD", 3, at_least=1)
+# One member's account alone does not storm the port: beyond this the desk decides.
+AUTOMATIC_WARNINGS_PER_HOUR = env.number("CRC_AUTOMATIC_WARNINGS_PER_HOUR", 6)
+# Sightings: counted by the hour, later by the day, and what is kept of them as they came.
+SIGHTING_EVIDENCE = env.choice("CRC_SIGHTING_EVIDENCE", "sample", ("none", "sample", "all"))
+SIGHTING_SAMPLE = env.number("CRC_SIGHTING_SAMPLE", 1, at_least=1)
+SIGHTING_RETRY_HOURS = env.number("CRC_SIGHTING_RETRY_HOURS", 24, at_least=1)
+# The jump rule compares with the 24 hours before, so those must still be there by the hour.
+SIGHTING_HOURLY_DAYS = env.number("CRC_SIGHTING_HOURLY_DAYS", 14, at_least=3)
+SIGHTING_DAYS = env.number("CRC_SIGHTING_DAYS", 365, at_least=SIGHTING_HOURLY_DAYS)
+SIGHTING_JUMP_FACTOR = env.number("CRC_SIGHTING_JUMP_FACTOR", 5, at_least=2)
+SIGHTING_JUMP_FLOOR = env.number("CRC_SIGHTING_JUMP_FLOOR", 100, at_least=1)
 ANSWER_LINK_DAYS = env.number("CRC_ANSWER_LINK_DAYS", 14, at_least=1)
 SWEEP_SECONDS = env.number("CRC_SWEEP_SECONDS", 5, at_least=1)
 
 # --- log: ids and states, never a body (it may be AMBER) ------------------------------------------
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("CRC_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "root": {"handlers": ["stderr"], "level": env.choice("CRC_LOG_LEVEL", "INFO", _LEVELS)},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        # Anybody can send a wrong Host, as often as they like; the answer is 400.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
 }

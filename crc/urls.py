@@ -1,7 +1,18 @@
 """Every address of the hub but TAXII's, which crc.asgi hands to medallion."""
 
+import sys
+from typing import Final
+
+from django.conf import settings
+from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template import loader
 from django.urls import include, path
+from django.views.defaults import server_error
+
+RETRY_SECONDS: Final = 10
 
 
 def ready(request: HttpRequest) -> HttpResponse:
@@ -14,10 +25,33 @@ def not_here(request: HttpRequest) -> HttpResponse:
     raise Http404
 
 
+def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400, with the reason where it is one that the sender can do something about."""
+    reason = "The request was not complete."
+    if isinstance(exception, TooManyFieldsSent):
+        reason = f"The form holds more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} answers."
+    elif isinstance(exception, RequestDataTooBig):
+        reason = f"It is longer than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes."
+    elif isinstance(exception, BadRequest):
+        reason = str(exception)
+    return render(request, "400.html", {"reason": reason}, status=400)
+
+
+def fault(request: HttpRequest) -> HttpResponse:
+    """500; or 503 when it is the database that cannot, whoever asked it."""
+    if isinstance(sys.exc_info()[1], OperationalError):
+        page = loader.render_to_string("503.html")
+        return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
+    return server_error(request)
+
+
+handler400, handler500 = unreadable, fault
+
 urlpatterns = [
     path("health/ready", ready),
     path("accounts/signup/", not_here),
     path("accounts/email/", not_here),
+    path("accounts/confirm-email/", not_here),
     path("accounts/", include("allauth.urls")),
     path("", include("sharing.urls")),
     path("", include("alerts.urls")),

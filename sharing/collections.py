@@ -19,6 +19,7 @@ _SUFFIX: Final = {
 PUBLIC: Final = "public"
 COMMUNITY: Final = "community"
 DESK: Final = "desk"
+SIGHTINGS: Final = "sightings"
 
 
 def shelves(group: Group) -> list[Collection]:
@@ -46,6 +47,16 @@ def inbox(organisation: Organisation) -> Collection:
     )
 
 
+def sightings() -> Collection:
+    """Where every member's tools post what they see; its posts are counted. Made when missing."""
+    return _ensure(
+        SIGHTINGS,
+        title="Sightings",
+        description="Post sighting and observed-data objects here; they are counted by the hour.",
+        kind=Collection.Kind.SIGHTINGS,
+    )
+
+
 def desk() -> Collection:
     """The desk's collection of everything, made when missing."""
     return _ensure(DESK, title="Everything that came in", kind=Collection.Kind.DESK)
@@ -53,7 +64,7 @@ def desk() -> Collection:
 
 def _ensure(alias: str, **fields: object) -> Collection:
     collection, made = Collection.objects.get_or_create(alias=alias, defaults=fields)
-    if made and collection.kind != Collection.Kind.INBOX:
+    if made and collection.kind in (Collection.Kind.SHELF, Collection.Kind.DESK):
         _furnish(collection)
     return collection
 

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from datetime import timedelta
+from threading import Lock
 from typing import Any, Final
 
 from django.db import transaction
@@ -24,6 +25,10 @@ WAITS_ABOVE_BYTES: Final = 2 * 1024 * 1024
 WAITS_ABOVE_PATTERN_CHARS: Final = 20_000
 # Longer than the slowest envelope of 10 MiB takes: ten thousand patterns for the grammar.
 LEASE: Final = timedelta(minutes=10)
+
+
+# One at a time in a process: large posts must not take all the threads that send warnings.
+_reading: Final = Lock()
 
 
 class NotAnEnvelope(ValueError):
@@ -70,11 +75,21 @@ def waiting(limit: int = 20) -> list[str]:
 
 
 def open_one(envelope_id: str) -> bool:
-    """Take one envelope in; False when another worker has it or it is gone.
+    """Take one envelope in; False when it is gone, another worker has it, or this one is busy with
+    another: then the sweep comes back to it.
 
     The envelope goes in the transaction that stores its objects: a worker killed before leaves it
     to be opened again, one killed after leaves nothing.
     """
+    if not _reading.acquire(blocking=False):
+        return False
+    try:
+        return _open(envelope_id)
+    finally:
+        _reading.release()
+
+
+def _open(envelope_id: str) -> bool:
     until = timezone.now() + LEASE
     row = Envelope.objects.filter(_free(), pk=uuid.UUID(envelope_id))
     if not row.update(lease_until=until):

@@ -1,7 +1,5 @@
 """Plain lists for firewalls: one value a line, of what the key may see."""
 
-import base64
-import binascii
 import hashlib
 from typing import Final
 
@@ -11,6 +9,7 @@ from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
+from crc.members import credentials
 from crc.members.models import ApiKey, Organisation
 from crc.members.roles import Scope
 from sharing import visibility
@@ -40,7 +39,7 @@ def plain_list(request: HttpRequest, kind: str) -> HttpResponse:
     """``/lists/<kind>.txt`` for a key with ``lists:read``: Basic, Bearer or Token."""
     if kind not in KINDS:
         raise Http404
-    key = ApiKey.authenticate(_token(request))
+    key = ApiKey.authenticate(credentials.read(request.headers.get("Authorization", "")).token)
     if key is None:
         return HttpResponse(
             "Send an API key: as the password of HTTP Basic, or as a Bearer token.\n",
@@ -65,15 +64,3 @@ def plain_list(request: HttpRequest, kind: str) -> HttpResponse:
         answer = conditional
     served(len(found) if answer.status_code == 200 else 0)
     return answer
-
-
-def _token(request: HttpRequest) -> str:
-    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() in {"bearer", "token"}:
-        return rest.strip()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(rest, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
-    return ""

@@ -1,5 +1,6 @@
 """The report form: plain words in, limits said, nothing lost."""
 
+import unicodedata
 import uuid
 import zoneinfo
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from django.utils import timezone
 from crc.members.models import User
 from crc.members.roles import Markings, Scope
 from sharing.models import Door, Report, Submission
+from sharing.stix.extract import MAX_INDICATORS
 from sharing.stix.markings import Tlp
 from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, Impact, PortSystem
 from sharing.stix.values import MAX_VALUE
@@ -55,11 +57,21 @@ class PlainText(forms.CharField):
 
 
 class Values(forms.Field):
-    """Indicator values ticked in the preview; those that the text does not hold mean nothing."""
+    """Indicator values ticked in the preview; those that the text does not hold mean nothing, and
+    it holds no more than MAX_INDICATORS, none with a control character."""
 
     def clean(self, value: Any) -> list[str]:
         """Each once, sorted."""
-        return sorted({str(one)[:MAX_VALUE] for one in value or ()})
+        ticked = {str(one)[:MAX_VALUE] for one in (value or ())[:MAX_INDICATORS]}
+        return sorted(one for one in ticked if one.isprintable())
+
+
+class TypedText(forms.CharField):
+    """A short text as keyboards of East Asia may write it: full-width digits count as digits."""
+
+    def to_python(self, value: Any) -> str:
+        """In its plain form (NFKC)."""
+        return unicodedata.normalize("NFKC", super().to_python(value) or "")
 
 
 class ReportForm(forms.Form):
@@ -72,12 +84,12 @@ class ReportForm(forms.Form):
         choices=[(kind.value, words.label) for kind, words in ATTACKS.items()],
         error_messages={"required": "Choose what comes closest; “Something else” is fine."},
     )
-    noticed_at = forms.CharField(
+    noticed_at = TypedText(
         label="When was it noticed?",
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
         help_text="Your best guess is good enough.",
     )
-    time_zone = forms.CharField(
+    time_zone = TypedText(
         label="In which time zone?",
         max_length=40,
         help_text="As cities name it, such as Asia/Tokyo or Europe/Rotterdam.",
@@ -158,8 +170,6 @@ class ReportForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """What one field cannot tell by itself."""
         cleaned: dict[str, Any] = super().clean() or {}
-        if not self._systems():
-            self.add_error(None, "Say which system is hit; “Something else” is fine.")
         if not (cleaned.get("narrative") or cleaned.get("technical")) and not (
             {"narrative", "technical"} & set(self.errors)
         ):

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import Exists, Max, OuterRef
-
 from crc.ordering import take_the_pen
 from sharing import segments
 from sharing.models import Collection, Placement, StixObject, StoreClock
@@ -56,12 +54,11 @@ def place(rows: Sequence[Past], collection: Collection) -> list[int]:
             )
             touched.add(row.stix_id)
         instants.append(here.get(key, 0))
-    Placement.objects.bulk_create(new, batch_size=500)
     if touched:
+        Placement.objects.bulk_create(new, batch_size=500)
         _mark_latest(collection, touched)
-        _let_the_clock_follow(free.last)
-        # The instant of a placement just made: no state before can have had it.
-        Collection.objects.filter(pk=collection.pk).update(changed=free.last, newest=free.last)
+        changed = _tick(free.last)
+        Collection.objects.filter(pk=collection.pk).update(changed=changed, newest=free.last)
     return instants
 
 
@@ -82,8 +79,8 @@ def _here(rows: Sequence[Past], collection: Collection) -> dict[tuple[str, int],
 
 
 def _newest(collection: Collection) -> int:
-    newest = Placement.objects.filter(collection=collection).aggregate(at=Max("date_added"))["at"]
-    return newest or 0
+    """Also counts what was deleted since: readers have passed it."""
+    return Collection.objects.values_list("newest", flat=True).get(pk=collection.pk)
 
 
 class _Free:
@@ -113,18 +110,25 @@ class _Free:
 
 
 def _mark_latest(collection: Collection, stix_ids: set[str]) -> None:
-    mine = Placement.objects.filter(collection=collection, object__stix_id__in=stix_ids)
-    later = Placement.objects.filter(
-        collection=collection,
-        object__stix_id=OuterRef("object__stix_id"),
-        version__gt=OuterRef("version"),
-    )
-    segments.spoil(collection, mine)
-    mine.filter(Exists(later), latest=True).update(latest=False)
-    mine.filter(~Exists(later), latest=False).update(latest=True)
+    held = Placement.objects.filter(collection=collection, object__stix_id__in=stix_ids)
+    rows = list(held.values_list("object__stix_id", "version", "pk", "latest"))
+    newest: dict[str, int] = {}
+    for stix_id, version, _, _ in rows:
+        newest[stix_id] = max(version, newest.get(stix_id, version))
+    for becomes in (False, True):
+        keys = [
+            pk
+            for stix_id, version, pk, latest in rows
+            if latest is not becomes and (version == newest[stix_id]) is becomes
+        ]
+        changing = Placement.objects.filter(pk__in=keys)
+        segments.spoil(collection, changing)
+        changing.update(latest=becomes)
 
 
-def _let_the_clock_follow(instant: int) -> None:
-    """What comes next comes later, even where an instant was moved past the present."""
-    StoreClock.objects.get_or_create(pk=1)
-    StoreClock.objects.filter(pk=1, last__lt=instant).update(last=instant)
+def _tick(instant: int) -> int:
+    """An instant that nothing else has, after ``instant``; what comes next comes after it."""
+    clock, _ = StoreClock.objects.get_or_create(pk=1)
+    now = max(instant, clock.last) + 1
+    StoreClock.objects.filter(pk=1).update(last=now)
+    return now

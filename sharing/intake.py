@@ -1,19 +1,25 @@
 """The one door in: form, TAXII post and import all end here, in one transaction, with a receipt."""
 
+import hashlib
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from functools import lru_cache
+from threading import Lock
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from crc.members import audit
 from crc.members.models import ApiKey, Organisation, User
-from sharing import store
-from sharing.models import Collection, Placement, Report, Submission
+from sharing import retries, store, tally
+from sharing.models import Collection, Door, Placement, Report, SightingPost, Submission
 from sharing.signals import accepted
-from sharing.stix import compose, reading
+from sharing.stix import compose, reading, sightings
 from sharing.stix.extract import Extraction, extract
 from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind
@@ -21,6 +27,16 @@ from sharing.stix.report import IncidentReport, Reporter
 from sharing.store import Item, Outcome, Result, put
 
 log = logging.getLogger(__name__)
+
+# A slow pattern takes the grammar a quarter of a second: one post must not hold a worker for long.
+MAX_CHECK_SECONDS: Final = 20.0
+_TOO_LONG: Final = (
+    f"not checked: the objects before it took {MAX_CHECK_SECONDS:.0f} seconds; send it again in "
+    "smaller posts"
+)
+# Counting a thousand sightings keeps a processor busy. Several threads at it at once count no more
+# in a second; they only take turns with a thread that answers a page, which then waits for all.
+_counting: Final = Lock()
 
 
 @dataclass(frozen=True)
@@ -60,8 +76,17 @@ def accept(
 def check(
     objects: Sequence[Any], *, default_tlp: Tlp = Tlp.AMBER_STRICT, at_most: Tlp = Tlp.RED
 ) -> list[Checked]:
-    """Each object ready to be stored, or what is wrong with it. Needs no database."""
-    return [_check(obj, default_tlp, at_most) for obj in objects]
+    """Each object ready to be stored, or what is wrong with it. Needs no database.
+
+    What is not reached within MAX_CHECK_SECONDS of processor time is refused unread.
+    """
+    until = time.thread_time() + MAX_CHECK_SECONDS
+    return [
+        _check(obj, default_tlp, at_most)
+        if time.thread_time() < until
+        else _refused(obj, _TOO_LONG)
+        for obj in objects
+    ]
 
 
 def take_in(
@@ -146,6 +171,83 @@ def _announce(submission: Submission) -> None:
                 receiver,
                 type(outcome).__name__,
             )
+
+
+def count_sightings(
+    objects: Sequence[Any], *, body: bytes, source: Organisation, actor: ApiKey
+) -> SightingPost:
+    """Count a post of sightings, in one transaction; the receipt is the row returned.
+
+    ``body`` are the bytes ``objects`` came in: the same again gets the first receipt again. There
+    is no audit entry for each post: who counted what stays in the counts, and what is kept as
+    evidence goes in, and on record, as any submission does.
+    """
+    digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+    known = SightingPost.objects.filter(source=source, digest=digest).first()
+    if known:
+        return known
+    with _counting:
+        return _read_and_count(objects, digest, source, actor)
+
+
+def _read_and_count(
+    objects: Sequence[Any], digest: str, source: Organisation, actor: ApiKey
+) -> SightingPost:
+    arrived = timezone.now()
+    found = sightings.read(objects, now=int(arrived.timestamp()), oldest=tally.oldest(arrived))
+    fresh = _first_time(found.seen, source)
+    with transaction.atomic():
+        post, made = SightingPost.objects.get_or_create(
+            source=source,
+            digest=digest,
+            defaults={
+                "actor": f"key:{actor.lookup}",
+                "received_at": arrived,
+                "taken": len(objects) - len(found.refused),
+                "repeated": len(found.seen) - len(fresh),
+                "refused": [_refusal_of(obj, reason) for obj, reason in found.refused],
+            },
+        )
+        if not made:
+            return post
+        if fresh:
+            _count(fresh, found, source=source, actor=actor, arrived=arrived)
+        ids = [one.body["id"] for one in fresh]
+        transaction.on_commit(lambda: retries.remember(source.pk, ids))
+    return post
+
+
+def _first_time(seen: Sequence[sightings.Seen], source: Organisation) -> list[sightings.Seen]:
+    """Without what came before, in this envelope or in others."""
+    by_id = {one.body["id"]: one for one in reversed(seen)}
+    known = retries.seen_before(source.pk, list(by_id))
+    return [one for one in seen if by_id[one.body["id"]] is one and one.body["id"] not in known]
+
+
+def _count(
+    seen: Sequence[sightings.Seen],
+    found: sightings.Reading,
+    *,
+    source: Organisation,
+    actor: ApiKey,
+    arrived: datetime,
+) -> None:
+    counted = tally.Tally(source.pk, tally.hourly_from(arrived))
+    things = tally.whats(seen)
+    for one, names in zip(seen, things, strict=True):
+        for what in names:
+            counted.add(what, one.at, one.count)
+    kept = tally.samples(counted, seen, things)
+    parts = {part["id"]: part for one in kept for part in found.with_what_it_names(one)}
+    if parts:
+        evidence = Submission(source=source, door=Door.SIGHTINGS, triaged_at=arrived)
+        accept(list(parts.values()), submission=evidence, into=shelves_for(source), actor=actor)
+    tally.write(counted)
+
+
+def _refusal_of(obj: Any, reason: str) -> list[str]:
+    refused = _refused(obj, reason)
+    return [refused.stix_id, refused.version, refused.reason]
 
 
 def shelves_for(source: Organisation) -> list[Collection]:
@@ -256,9 +358,18 @@ def reporter(organisation: Organisation) -> Reporter:
 
 def understood(report: Report) -> Extraction:
     """What the hub read out of a report's text."""
-    return extract(
-        f"{report.technical}\n{report.narrative}", own=own_names(report.submission.source)
-    )
+    return read_out(report.technical, report.narrative, report.submission.source)
+
+
+def read_out(technical: str, narrative: str, source: Organisation) -> Extraction:
+    """What the hub reads out of the texts of a report from this source. Raises TextTooLong."""
+    return _read_out(f"{technical}\n{narrative}", own_names(source))
+
+
+@lru_cache(maxsize=16)
+def _read_out(text: str, own: frozenset[str]) -> Extraction:
+    # One text is asked about again and again: preview, receipt, case, release.
+    return extract(text, own=own)
 
 
 def own_names(organisation: Organisation) -> frozenset[str]:

@@ -1,21 +1,23 @@
 """Sharing on purpose: the second graph, made for others, and the row that says who decided."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import orjson
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from crc.members import audit
-from crc.members.models import Contact, Group, Organisation, User
+from crc.members.models import Group, Organisation, User
 from crc.members.roles import PortRole
 from crc.ordering import take_the_pen
-from sharing.intake import incident, own_names, understood
+from sharing.doubts import doubts, telltales, withheld
+from sharing.intake import incident
 from sharing.models import Collection, Release, Report, StixObject, Submission
 from sharing.stix import compose, reading
 from sharing.stix.markings import Json, Tlp
@@ -26,6 +28,9 @@ from sharing.store import Item, put
 VALID_DAYS: Final = 90
 MAX_TITLE: Final = 200
 MAX_ADVICE: Final = 4_000
+# Who decides when the reporter's own wish does.
+SOURCE: Final = "source"
+MAX_TOLD_DOUBTS: Final = 10
 
 
 class NotReleasable(ValueError):
@@ -35,7 +40,8 @@ class NotReleasable(ValueError):
 @dataclass(frozen=True)
 class Terms:
     """What is to be released to whom. Empty ``title`` means the standard one; ``withhold`` are
-    indicator values to leave out, beside those that the reporter held back."""
+    indicator values to leave out, beside those that the reporter held back. Doubtful ones are left
+    out too unless a person ``confirmed`` them."""
 
     group: Group
     tlp: Tlp
@@ -43,6 +49,7 @@ class Terms:
     advice: str = ""
     named: bool = False
     withhold: frozenset[str] = frozenset()
+    confirmed: frozenset[str] = frozenset()
 
 
 def hub() -> compose.Hub:
@@ -70,15 +77,30 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
             valid_days=VALID_DAYS,
             named_as=source.name if named else "",
         ),
-        withhold=withheld(report, words) | terms.withhold,
+        withhold=left_out(report, terms),
     )
-    found = [] if named else compose.leaks(graph, [*words, report.submission.reference])
+    found: list[str] = []
+    if not named:
+        found += compose.leaks(graph, [*words.said, report.submission.reference])
+        found += words.alluded_to_in(_written(report, terms))
     if found:
         raise NotReleasable(
             f"The text names the member ({', '.join(sorted(set(found)))}). Take it out, or ask the "
             "member whether it may be named."
         )
     return graph
+
+
+def left_out(report: Report, terms: Terms) -> frozenset[str]:
+    """Indicator values that a release under these terms keeps back."""
+    doubtful = doubts(report).keys() - terms.confirmed
+    return withheld(report, telltales(report.submission.source)) | terms.withhold | doubtful
+
+
+def _written(report: Report, terms: Terms) -> str:
+    """What a person wrote for this release: the standard title is the hub's own words."""
+    title = "" if terms.title == standard_title(report) else terms.title
+    return f"{title}\n{terms.advice}"
 
 
 def told_to_others(report: Report, *, named: bool) -> IncidentReport:
@@ -106,56 +128,68 @@ def standard_title(report: Report, *, named: bool = False) -> str:
     return compose.title_for(told_to_others(report, named=named))
 
 
-def withheld(report: Report, words: Iterable[str]) -> frozenset[str]:
-    """Indicator values that stay private: held back by the reporter, or naming the member."""
-    lowered = [word.lower() for word in words if len(word) >= compose.SHORTEST_TELLTALE]
-    return frozenset(report.withheld) | frozenset(
-        indicator.value
-        for indicator in understood(report).indicators
-        if any(word in indicator.value.lower() for word in lowered)
+@dataclass(frozen=True)
+class Draft:
+    """A release ready to be placed, made before the pen is taken: the others would wait for it.
+
+    ``rests_on`` is what else the graph was made from, which may change until then.
+    """
+
+    report: Report
+    terms: Terms
+    at: datetime
+    title: str
+    items: list[Item]
+    rests_on: object
+
+
+def draft(report: Report, terms: Terms) -> Draft:
+    """Make the release graph for a report under these terms. Raises NotReleasable."""
+    _may_release(report, terms)
+    at, rests_on = timezone.now(), _rests_on(report)
+    return Draft(
+        report,
+        terms,
+        at,
+        terms.title or standard_title(report, named=terms.named and report.may_name),
+        _items(graph_for(report, terms, at=at), terms.tlp),
+        rests_on,
     )
 
 
-def telltales(organisation: Organisation) -> list[str]:
-    """Words that would give this member away."""
-    people: list[User | Contact] = [*organisation.users.all(), *organisation.contacts.all()]
-    return sorted(
-        {
-            organisation.name,
-            organisation.identity_id,
-            *organisation.telltales,
-            *own_names(organisation),
-            *(person.email for person in people),
-            *(person.name for person in people if person.name),
-        }
-    )
+def _rests_on(report: Report) -> object:
+    return telltales(report.submission.source), unsaid(report)
 
 
-def release(report: Report, terms: Terms, *, actor: User | str) -> Release:
-    """Share a report under these terms: graph placed, decision recorded, all in one transaction.
+def release(ready: Draft, *, actor: User | str) -> Release:
+    """Share a report: graph placed, decision recorded, all in one transaction.
 
     Raises NotReleasable: already decided, looser than the source allows, nowhere to put it, or a
-    telltale word. ``actor`` is a desk user, or ``"source"`` when the reporter's own wish decides.
+    telltale word. ``actor`` is a desk user, or SOURCE when the reporter's own wish decides, which
+    it does for nothing doubtful, and not more often than settings.AUTOMATIC_WARNINGS_PER_HOUR.
     """
+    report, terms = ready.report, ready.terms
     with transaction.atomic():
         take_the_pen()
         report.refresh_from_db()
         _may_release(report, terms)
-        at = timezone.now()
-        graph = graph_for(report, terms, at=at)
+        if not isinstance(actor, User):
+            _may_go_unseen(report)
+        if _rests_on(report) != ready.rests_on:
+            ready = draft(report, terms)
         made = Release.objects.create(
             submission=report.submission,
             group=terms.group,
             tlp=terms.tlp.value,
-            title=terms.title or standard_title(report, named=terms.named and report.may_name),
+            title=ready.title,
             advice=terms.advice,
             named=terms.named and report.may_name,
             consent=report.consent.value,
             decided_by=actor if isinstance(actor, str) else actor.email,
-            released_at=at,
+            released_at=ready.at,
         )
-        place(graph, made)
-        report.state, report.decided_at = Report.State.RELEASED, at
+        _put(ready.items, made)
+        report.state, report.decided_at = Report.State.RELEASED, ready.at
         report.save(update_fields=["state", "decided_at"])
         audit.record(
             "report.released",
@@ -164,6 +198,7 @@ def release(report: Report, terms: Terms, *, actor: User | str) -> Release:
             tlp=terms.tlp.value,
             group=terms.group.slug,
             release=str(made.pk),
+            confirmed=len(terms.confirmed),
         )
     return made
 
@@ -182,17 +217,46 @@ def _may_release(report: Report, terms: Terms) -> None:
         )
 
 
+def _may_go_unseen(report: Report) -> None:
+    """Raises NotReleasable for what a person must have looked at first."""
+    found = doubts(report)
+    if found:
+        told = [f"{value} ({reason})" for value, reason in list(found.items())[:MAX_TOLD_DOUBTS]]
+        more = f" and {len(found) - len(told)} more" if len(found) > len(told) else ""
+        raise NotReleasable(
+            f"The desk must look at this before it goes to every firewall: {', '.join(told)}{more}."
+        )
+    most = settings.AUTOMATIC_WARNINGS_PER_HOUR
+    if releases_at_once(report.submission.source).count() >= most:
+        raise NotReleasable(
+            f"The hub sends {most} warnings an hour of one member by itself; the desk decides "
+            "about this one."
+        )
+
+
+def releases_at_once(source: Organisation) -> QuerySet[Release]:
+    """What a member's own wish has released within the last hour."""
+    return Release.objects.filter(
+        submission__source=source,
+        decided_by=SOURCE,
+        released_at__gt=timezone.now() - timedelta(hours=1),
+    )
+
+
 def place(graph: list[Json], made: Release) -> None:
     """Put a composed graph on its group's shelf. Raises NotReleasable when there is none."""
+    _put(_items(graph, Tlp(made.tlp)), made)
+
+
+def _items(graph: list[Json], default: Tlp) -> list[Item]:
+    return [Item(obj, reading.facts(obj, default_tlp=default)) for obj in graph]
+
+
+def _put(items: list[Item], made: Release) -> None:
     shelf = Collection.objects.filter(group=made.group, tlp=made.tlp)
     if not shelf:
         raise NotReleasable(f"{made.group.title} has no collection for TLP:{made.tlp}.")
-    default = Tlp(made.tlp)
-    put(
-        [Item(obj, reading.facts(obj, default_tlp=default)) for obj in graph],
-        into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)],
-        release=made,
-    )
+    put(items, into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)], release=made)
 
 
 def decline(report: Report, *, reason: str, actor: User) -> None:
@@ -210,13 +274,12 @@ def decline(report: Report, *, reason: str, actor: User) -> None:
 def allow_warning(report: Report, *, actor: User) -> bool:
     """The reporter, afterwards, allows an anonymous release at TLP:GREEN; triage runs again.
 
-    False when that is allowed or released already.
+    False when that is allowed already, or the report is decided: the desk may know what the
+    reporter does not, so its "keep this private" is not undone by a button.
     """
     with transaction.atomic():
-        waiting = Report.objects.filter(pk=report.pk, warn_now=False).exclude(
-            state=Report.State.RELEASED
-        )
-        allowed = waiting.update(warn_now=True, state=Report.State.OPEN) > 0
+        undecided = Report.objects.filter(pk=report.pk, warn_now=False, state=Report.State.OPEN)
+        allowed = undecided.update(warn_now=True) > 0
         if allowed:
             Submission.objects.filter(pk=report.pk).update(triaged_at=None)
             audit.record("report.consent", actor=actor, subject=report.submission.reference)

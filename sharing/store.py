@@ -6,6 +6,7 @@ poller that has seen instant T will never later find something new at or before 
 
 import hashlib
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,8 +17,10 @@ import orjson
 from django.db.models import Q
 
 from crc import hotsql
+from crc.members.models import Organisation
 from crc.ordering import take_the_pen
-from sharing import segments
+from sharing import creators, segments
+from sharing.creators import Held, History
 from sharing.models import (
     Collection,
     ListedValue,
@@ -68,8 +71,8 @@ def put(
     """Store object versions and place them; one result per item, in order.
 
     The same version with the same content is a duplicate; what STIX 3.6 does not allow after what
-    is here already is refused (see ``_refusal``). Call inside a transaction; ``submission`` and
-    ``release`` may be saved later in it.
+    the sender is bound by is refused (see sharing.creators). Call inside a transaction;
+    ``submission`` and ``release`` may be saved later in it.
     """
     if not items:
         return []
@@ -78,9 +81,10 @@ def put(
     take_the_pen()
     for version, pk in zip(versions, hotsql.next_ids(StixObject, len(items)), strict=True):
         version.pk = pk
-    known = _histories({version.stix_id for version in versions})
-    seen_before = set(known)
-    results, fresh = _judged(versions, known, submission.source_id if submission else None)
+    sender, into = submission.source if submission else None, list(into)
+    held = creators.held(_named(versions))
+    known = creators.histories(held, sender, into)
+    results, fresh = _judged(versions, known, sender)
     _store(fresh, submission, release)
     kept = [
         version
@@ -88,19 +92,31 @@ def put(
         # TLP:RED must not reach a collection, whoever asks.
         if result.outcome is not Outcome.REFUSED and version.item.facts.tlp is not Tlp.RED
     ]
-    placed: set[tuple[str, int]] = set()
+    placed: set[int] = set()
+    seen_before = {row.stix_id for row in held}
     for collection in into:
         placed |= _place(kept, collection, seen_before)
+    # A twin from before that is new in a collection is accepted there.
+    placed -= {version.pk for version in fresh}
     return [
-        _accepted(result)
-        if (version.stix_id, version.number) in placed and result.outcome is Outcome.DUPLICATE
-        else result
+        _accepted(result) if version.pk in placed else result
         for version, result in zip(versions, results, strict=True)
     ]
 
 
+def _named(versions: Sequence["_Version"]) -> set[str]:
+    """The ids they have, and those of who made them."""
+    creators_named = {version.item.facts.created_by_ref for version in versions}
+    return {version.stix_id for version in versions} | creators_named - {""}
+
+
 def _accepted(result: Result) -> Result:
     return Result(result.stix_id, result.version, Outcome.ACCEPTED)
+
+
+# Whose versions of one id: each source has its own; None is the hub.
+Line = tuple[str, int | None]
+_SOURCE: Final = "object__submission__source"
 
 
 def digest_of(body: Json) -> str:
@@ -110,7 +126,8 @@ def digest_of(body: Json) -> str:
 
 @dataclass(slots=True)
 class _Version:
-    """One object version on its way in; ``pk`` is its row, or that of the twin stored before."""
+    """One object version on its way in; ``pk`` and ``source`` are its row's, or those of the twin
+    stored before."""
 
     item: Item
     stix_id: str
@@ -119,6 +136,7 @@ class _Version:
     digest: str
     values: list[PlainValue]
     pk: int = 0
+    source: int | None = None
 
     @classmethod
     def of(cls, item: Item) -> "_Version":
@@ -132,94 +150,54 @@ class _Version:
             plain_values(item.body),
         )
 
+    @property
+    def line(self) -> Line:
+        """Which versions it is one of."""
+        return self.stix_id, self.source
 
-@dataclass(slots=True)
-class _History:
-    """What the store holds of one object id: rows by digest, by version.
-
-    ``owner`` first sent it; None is the hub itself.
-    """
-
-    owner: int | None
-    creator: str
-    revoked: bool = False
-    versions: dict[int, dict[str, int]] = field(default_factory=dict)
-
-    def add(self, number: int, digest: str, pk: int, *, revoked: bool) -> None:
-        """One more version."""
-        self.versions.setdefault(number, {})[digest] = pk
-        self.revoked = self.revoked or revoked
+    def held(self) -> Held:
+        """As the store will hold it."""
+        facts = self.item.facts
+        return Held(
+            self.pk,
+            self.stix_id,
+            self.number,
+            self.digest,
+            facts.revoked,
+            facts.created_by_ref,
+            self.source,
+        )
 
 
 def _judged(
-    versions: Sequence[_Version], known: dict[str, _History], sender: int | None
+    versions: Sequence[_Version], known: dict[str, History], sender: Organisation | None
 ) -> tuple[list[Result], list[_Version]]:
     """Per version what is to become of it, and those to insert."""
     results, fresh = [], []
     for version in versions:
         facts = version.item.facts
+        version.source = sender.pk if sender else None
         history = known.get(version.stix_id)
-        if history is None:
-            history = known[version.stix_id] = _History(sender, facts.created_by_ref)
-        twin = history.versions.get(version.number, {}).get(version.digest)
+        twin = history.twin(version.number, version.digest) if history else None
         outcome, reason = Outcome.DUPLICATE, ""
         if twin is not None:
-            version.pk = twin
+            version.pk, version.source = twin.pk, twin.source
         else:
-            reason = _refusal(version, history, sender)
+            reason = creators.refusal(facts, known, sender)
             outcome = Outcome.REFUSED if reason else Outcome.ACCEPTED
         if outcome is Outcome.ACCEPTED:
-            history.add(version.number, version.digest, version.pk, revoked=facts.revoked)
+            stored = version.held()
+            known.setdefault(version.stix_id, History(stored.source, stored.creator)).add(stored)
             fresh.append(version)
         results.append(Result(version.stix_id, facts.version, outcome, reason))
     return results, fresh
-
-
-_HELD: Final = (
-    "SELECT o.id, o.stix_id, o.version, o.digest, o.revoked, o.created_by_ref, s.source_id"
-    " FROM sharing_stixobject o LEFT JOIN sharing_submission s ON s.id = o.submission_id"
-    " WHERE o.stix_id {among} ORDER BY o.id"
-)
-
-
-def _histories(stix_ids: set[str]) -> dict[str, _History]:
-    known: dict[str, _History] = {}
-    for pk, stix_id, number, digest, revoked, creator, owner in hotsql.rows_among(
-        _HELD, [*stix_ids]
-    ):
-        history = known.setdefault(stix_id, _History(owner, creator))
-        history.add(number, digest, pk, revoked=bool(revoked))
-    return known
-
-
-def _refusal(version: _Version, history: _History, sender: int | None) -> str:
-    """Why this may not follow what is held of its id (STIX 3.5, 3.6); empty when it may.
-
-    Whoever sent an object first counts as its creator: that is all the hub can know.
-    """
-    facts = version.item.facts
-    if not version.number or not history.versions:
-        return ""
-    if version.number in history.versions:
-        return "this version is already here with other content; raise 'modified'"
-    if history.owner != sender:
-        return "not the object's creator: only who sent it first may change or revoke it"
-    if history.creator != facts.created_by_ref:
-        return "created_by_ref must stay the same from version to version"
-    if facts.type == "marking-definition":
-        return "a marking cannot be changed; make a new one"
-    if history.revoked:
-        return "this object is revoked, and that is final; make a new one"
-    if facts.revoked and version.number < max(history.versions):
-        return "a later version is already here; revoke with a later 'modified'"
-    return ""
 
 
 _OBJECT_COLUMNS: Final = (
     "id", "stix_id", "version", "digest", "type", "spec_version", "version_text",
     "created_by_ref", "revoked", "tlp", "body", "lacks_spec_version", "submission_id", "release_id",
 )  # fmt: skip
-_VALUE_COLUMNS: Final = ("object_id", "kind", "value", "valid_from", "valid_until")
+_VALUE_COLUMNS: Final = ("object_id", "kind", "value", "valid_from", "valid_until", "key")
 _PLACEMENT_COLUMNS: Final = (
     "collection_id", "object_id", "date_added", "version", "latest",
 )  # fmt: skip
@@ -235,7 +213,7 @@ def _store(
         ListedValue,
         _VALUE_COLUMNS,
         (
-            (one.pk, plain.kind.value, plain.value, plain.valid_from, plain.valid_until)
+            (one.pk, plain.kind.value, plain.value, plain.valid_from, plain.valid_until, plain.key)
             for one in fresh
             for plain in one.values
         ),
@@ -261,54 +239,76 @@ def _object_row(one: _Version, origin: tuple[UUID | None, UUID | None]) -> tuple
     )
 
 
-def _place(
-    kept: Sequence[_Version], collection: Collection, seen_before: set[str]
-) -> set[tuple[str, int]]:
-    """Place what is not there yet; returns the (id, version) pairs that were new.
+def _place(kept: Sequence[_Version], collection: Collection, seen_before: set[str]) -> set[int]:
+    """Place what is not there yet; returns the object keys that were new there.
 
     Only what the store had ``seen_before`` can have been placed before.
     """
-    here = _placed_before(collection, {one.stix_id for one in kept} & seen_before)
-    new: dict[tuple[str, int], _Version] = {}
-    for one in kept:
-        if one.number not in here.get(one.stix_id, ()):
-            new.setdefault((one.stix_id, one.number), one)
+    here = _Here.of(collection, {one.stix_id for one in kept} & seen_before)
+    new = [one for one in kept if here.takes(one)]
     if not new:
         return set()
-    newest = {stix_id: max(numbers) for stix_id, numbers in here.items()}
-    for stix_id, number in new:
-        newest[stix_id] = max(number, newest.get(stix_id, number))
-    _retire(collection, [i for i in newest if i in here and newest[i] not in here[i]])
+    newest = {one.line: max(here.lines[one.line]) for one in new}
+    _retire(collection, [pk for line in newest for pk in here.outdone(line, newest[line])])
     first = _instants(len(new))
     hotsql.insert(
         Placement,
         _PLACEMENT_COLUMNS,
         (
-            (collection.pk, one.pk, at, one.number, one.number == newest[one.stix_id])
-            for at, one in enumerate(new.values(), first)
+            (collection.pk, one.pk, at, one.number, one.number == newest[one.line])
+            for at, one in enumerate(new, first)
         ),
     )
     last = first + len(new) - 1
     Collection.objects.filter(pk=collection.pk).update(changed=last, newest=last)
-    return set(new)
+    return {one.pk for one in new}
 
 
-def _placed_before(collection: Collection, stix_ids: set[str]) -> dict[str, set[int]]:
-    """The versions of these objects that are in the collection, by id."""
-    here: dict[str, set[int]] = {}
-    if stix_ids:
-        held = Placement.objects.filter(collection=collection, object__stix_id__in=stix_ids)
-        for stix_id, number in held.values_list("object__stix_id", "version"):
-            here.setdefault(stix_id, set()).add(number)
-    return here
+@dataclass
+class _Here:
+    """What is in a collection of some ids; each source has a line of versions of its own.
+
+    ``lines`` hold placements by version, 0 for those to be made.
+    """
+
+    lines: dict[Line, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    contents: set[tuple[str, int, str]] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, collection: Collection, stix_ids: set[str]) -> "_Here":
+        """Ask the database."""
+        here = cls()
+        if stix_ids:
+            held = Placement.objects.filter(collection=collection, object__stix_id__in=stix_ids)
+            columns = ("pk", "object__stix_id", "version", "object__digest", _SOURCE)
+            for pk, stix_id, number, digest, source in held.values_list(*columns):
+                here.lines[(stix_id, source)][number] = pk
+                here.contents.add((stix_id, number, digest))
+        return here
+
+    def takes(self, one: _Version) -> bool:
+        """Whether this version is new here, which it then is no longer.
+
+        The same content of two sources is there once. Under an id of the hub's own nobody else is
+        placed, but for observables, whose ids belong to everybody.
+        """
+        content = (one.stix_id, one.number, one.digest)
+        hubs = one.number and one.source is not None and (one.stix_id, None) in self.lines
+        if one.number in self.lines.get(one.line, ()) or content in self.contents or hubs:
+            return False
+        self.contents.add(content)
+        self.lines[one.line].setdefault(one.number, 0)
+        return True
+
+    def outdone(self, line: Line, newest: int) -> list[int]:
+        """The placements made before in a line that its newest version now outdoes."""
+        return [pk for number, pk in self.lines[line].items() if pk and number < newest]
 
 
-def _retire(collection: Collection, stix_ids: list[str]) -> None:
-    """The versions so far of these objects are no longer the latest here."""
-    if stix_ids:
-        latest = Placement.objects.filter(
-            object__stix_id__in=stix_ids, collection=collection, latest=True
-        )
+def _retire(collection: Collection, placements: list[int]) -> None:
+    """These are no longer the latest here."""
+    latest = Placement.objects.filter(pk__in=placements, latest=True)
+    if placements:
         segments.spoil(collection, latest)
         latest.update(latest=False)
 
@@ -316,15 +316,16 @@ def _retire(collection: Collection, stix_ids: list[str]) -> None:
 def take_out(collection: Collection, stix_id: str, which: Q) -> int:
     """Take an object's placements out of one collection; the number taken.
 
-    The newest version that stays becomes the latest again. Call inside a transaction.
+    The newest version of each source that stays becomes the latest again. Call inside a
+    transaction.
     """
     take_the_pen()
     here = Placement.objects.filter(collection=collection, object__stix_id=stix_id)
     segments.spoil(collection, here)
     taken, _ = here.filter(which).delete()
-    stays = here.order_by("-version").first()
-    if stays and not stays.latest:
-        here.filter(pk=stays.pk).update(latest=True)
+    # The last of each source is what stays in the table.
+    stays = dict(here.order_by("version").values_list(_SOURCE, "pk"))
+    here.filter(pk__in=stays.values(), latest=False).update(latest=True)
     Collection.objects.filter(pk=collection.pk).update(changed=_instants(1))
     return taken
 

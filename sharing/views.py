@@ -6,20 +6,21 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from crc.members.access import MemberRequest, for_members
+from crc.ordering import was_busy
 from sharing import visibility
 from sharing.forms import MAX_TECHNICAL, PlainText, ReportForm
-from sharing.intake import accept_report, own_names, understood
+from sharing.intake import accept_report, read_out, understood
 from sharing.models import Report, Submission
 from sharing.release import allow_warning, unsaid
 from sharing.signals import accepted
-from sharing.stix.extract import TextTooLong, extract
+from sharing.stix.extract import TextTooLong
 from sharing.stix.port import IMPACTS, SYSTEMS
 
 # Two threads with one token settle in two rounds; a third is for luck.
@@ -49,7 +50,7 @@ def report(request: MemberRequest) -> HttpResponse:
 
 def _taken_in(made: Report, submission: Submission, request: MemberRequest) -> Submission:
     """The submission that now holds these words: a new one, or that of an earlier click."""
-    for _ in range(MAX_RACES):
+    for again in reversed(range(MAX_RACES)):
         earlier = Report.objects.filter(
             submission=submission.pk, submission__source=submission.source
         ).first()
@@ -63,6 +64,10 @@ def _taken_in(made: Report, submission: Submission, request: MemberRequest) -> S
             accept_report(made, submission=submission, author=request.user)
         except IntegrityError:
             continue  # the same click, a moment earlier, on another thread: look again
+        except OperationalError as error:
+            if again and was_busy(error):
+                continue
+            raise
         return submission
     raise RuntimeError("a report met its own key again and again")
 
@@ -78,14 +83,15 @@ def _understood(request: MemberRequest) -> dict[str, Any]:
     """The preview's context: what was found in both text fields, and what is ticked as private."""
     field = PlainText(max_length=MAX_TECHNICAL, required=False, strip=False)
     try:
-        texts = [field.clean(request.POST.get(name, "")) for name in ("technical", "narrative")]
-        found = extract("\n".join(texts), own=own_names(request.user.organisation))
+        technical = field.clean(request.POST.get("technical", ""))
+        narrative = field.clean(request.POST.get("narrative", ""))
+        found = read_out(technical, narrative, request.user.organisation)
     except (ValidationError, TextTooLong) as error:
         messages_ = error.messages if isinstance(error, ValidationError) else [str(error)]
         return {"problem": " ".join(messages_)}
     return {
         "found": found,
-        "empty": not any(text.strip() for text in texts),
+        "empty": not f"{technical}{narrative}".strip(),
         "withheld": request.POST.getlist("withheld"),
     }
 
@@ -138,6 +144,12 @@ def warn(request: MemberRequest, reference: str) -> HttpResponse:
     if allow_warning(found, actor=request.user):
         accepted.send_robust(Submission, submission_id=str(found.pk))
         messages.success(request, "The port is being warned, without your name.")
+    elif Report.objects.filter(pk=found.pk, state=Report.State.DECLINED).exists():
+        messages.error(
+            request,
+            "The port was not warned: the desk has decided to keep this report private. Its reason "
+            "is below. If things have changed, send a new report, or telephone the desk.",
+        )
     else:
         messages.info(request, "The port has been warned already.")
     return redirect("receipt", reference=reference)

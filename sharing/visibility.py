@@ -5,12 +5,16 @@ pages and counters ask "what may this organisation see?"; warnings ask "who may 
 questions expand the same function, so they cannot disagree. Unknown and forbidden look the same.
 """
 
+from typing import Final
+
 from django.db.models import Q, QuerySet
 
 from crc.members.models import Group, Organisation
 from crc.members.roles import PortRole
 from sharing.models import Collection, Placement, StixObject, Submission
 from sharing.stix.markings import Tlp
+
+_WRITE_ONLY: Final = (Collection.Kind.INBOX, Collection.Kind.SIGHTINGS)
 
 
 def levels(*, port_role: str, ceiling: str) -> list[Tlp]:
@@ -30,7 +34,7 @@ def collections_for(organisation: Organisation) -> QuerySet[Collection]:
     if not organisation.is_active:
         return Collection.objects.none()
     if organisation.is_desk:
-        return Collection.objects.exclude(kind=Collection.Kind.INBOX)
+        return Collection.objects.exclude(kind__in=_WRITE_ONLY)
     cleared = levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
     groups = Group.objects.filter(Q(everyone=True) | Q(members=organisation))
     return Collection.objects.filter(
@@ -46,6 +50,13 @@ def writable_for(organisation: Organisation) -> QuerySet[Collection]:
     shelves = Collection.writers.through.objects.filter(organisation=organisation)
     opened = Q(kind=Collection.Kind.SHELF, pk__in=shelves.values("collection"))
     return Collection.objects.filter(inbox | opened)
+
+
+def counted_for(organisation: Organisation) -> QuerySet[Collection]:
+    """Where this organisation may post sightings: the one collection for all."""
+    if not organisation.is_active:
+        return Collection.objects.none()
+    return Collection.objects.filter(kind=Collection.Kind.SIGHTINGS)
 
 
 def organisations_for(group: Group, tlp: Tlp) -> QuerySet[Organisation]:

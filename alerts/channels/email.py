@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import smtplib
+import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -99,10 +100,10 @@ class _Line:
 
     def _cut(self) -> None:
         """End whatever the thread is waiting for."""
-        smtp = getattr(self._connection, "connection", None)
-        if getattr(smtp, "sock", None):
+        sock = getattr(getattr(self._connection, "connection", None), "sock", None)
+        if sock:
             with contextlib.suppress(OSError):
-                smtp.sock.shutdown(2)
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Say goodbye to the server, in the thread that talks to it."""

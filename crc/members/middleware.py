@@ -1,9 +1,10 @@
-"""Times on pages are the reader's."""
+"""Times on pages are the reader's; pages are nobody else's, and forms are UTF-8."""
 
 import zoneinfo
 from collections.abc import Callable
 from typing import Final
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -13,10 +14,41 @@ from crc.members.models import User
 COOKIE: Final = "zone"
 
 
+Answer = Callable[[HttpRequest], HttpResponse]
+
+
+class KeptPrivate:
+    """No copy of a page stays in a cache or on a shared machine, unless its view says otherwise."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Static files are answered before this."""
+        answer = self.get_response(request)
+        answer.headers.setdefault("Cache-Control", "private, no-store")
+        return answer
+
+
+class Utf8Alone:
+    """Browsers send forms in the page's own charset; whatever else comes is no form of ours."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Raises BadRequest."""
+        charset = (request.content_params or {}).get("charset", "utf-8")
+        if charset.lower() not in {"utf-8", "utf8"}:
+            request.encoding = "utf-8"
+            raise BadRequest("Forms are taken in UTF-8 alone.")
+        return self.get_response(request)
+
+
 class ReaderTimeZone:
     """Activates the user's own time zone for the request, else the browser's, else the hub's."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:

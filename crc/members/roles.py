@@ -44,3 +44,7 @@ class Scope(models.TextChoices):
     TAXII_WRITE = "taxii:write", "Post to the TAXII collections the member may write"
     LISTS_READ = "lists:read", "Read the plain lists"
     SIGHTINGS_WRITE = "sightings:write", "Post sightings"
+
+
+# Any one of these opens the TAXII server; each its own collections.
+TAXII_SCOPES: Final = (Scope.TAXII_READ, Scope.TAXII_WRITE, Scope.SIGHTINGS_WRITE)

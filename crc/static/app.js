@@ -82,6 +82,19 @@ async function copyFrom(button) {
   setTimeout(() => { button.textContent = "Copy"; }, 2000);
 }
 
+/* In the desk's tables the arrows move from row to row while a row's link has the focus. */
+function moveByArrow(event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const table = event.target.closest("table[data-rows]");
+  if (!step || !table) return;
+  const links = [...table.querySelectorAll("tbody a[id]")];
+  const next = links[links.indexOf(event.target) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}
+
+document.addEventListener("keydown", moveByArrow);
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-copy]").forEach((b) => {
     b.hidden = false;
@@ -99,16 +112,18 @@ document.addEventListener("DOMContentLoaded", () => {
     s.addEventListener("change", () => markHit(s));
   });
   document.querySelectorAll("form[data-once]").forEach((form) =>
-    form.addEventListener("submit", () => {
-      const button = form.querySelector("button[type=submit]");
-      button.disabled = true;
+    form.addEventListener("submit", (event) => {
+      const button = event.submitter || form.querySelector("button[type=submit]");
+        button.disabled = true;
+      button.dataset.idle ??= button.textContent;
       button.textContent = button.dataset.busy || "Sending…";
     }));
   document.querySelector("[data-focus]")?.focus();
 });
 
-/* Back from the next page, a disabled button would stay so. */
+/* Back from the next page, a disabled button would stay so, with its busy words. */
 addEventListener("pageshow", () =>
   document.querySelectorAll("form[data-once] button[type=submit]").forEach((b) => {
     b.disabled = false;
+    if (b.dataset.idle) b.textContent = b.dataset.idle;
   }));

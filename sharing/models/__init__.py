@@ -8,6 +8,7 @@ from sharing.models.shelves import (
     StixObject,
     StoreClock,
 )
+from sharing.models.sightings import SightingCount, SightingPost
 from sharing.models.submissions import (
     Door,
     Envelope,
@@ -27,6 +28,8 @@ __all__ = [
     "Release",
     "Report",
     "Segment",
+    "SightingCount",
+    "SightingPost",
     "StixObject",
     "StoreClock",
     "Submission",

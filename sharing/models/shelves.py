@@ -14,7 +14,8 @@ from sharing.models.submissions import Release, Submission
 
 
 class Collection(models.Model):
-    """A TAXII collection: a group's shelf for one marking, a member's inbox, or the desk's."""
+    """A TAXII collection: a group's shelf for one marking, a member's inbox, the desk's, or the one
+    whose posts are counted."""
 
     class Kind(models.TextChoices):
         """What the collection is for; visibility decides who reads and writes it."""
@@ -22,6 +23,7 @@ class Collection(models.Model):
         SHELF = "shelf", "Shared"
         INBOX = "inbox", "Inbox"
         DESK = "desk", "Desk"
+        SIGHTINGS = "sightings", "Sightings"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     alias = models.SlugField(max_length=60, unique=True)
@@ -172,11 +174,15 @@ class ListedValue(models.Model):
     value = models.CharField(max_length=2048)
     valid_from = models.DateTimeField()
     valid_until = models.DateTimeField(null=True)
+    # sharing.stix.values.key_of(kind, value): the value itself can be too long for an index.
+    key = models.CharField(max_length=64)
 
     class Meta:
         indexes: ClassVar = [
             # Read by feeds: everything of one kind.
             models.Index(fields=["kind", "valid_until"], name="sharing_listed_by_kind"),
+            # Read by the count of observed data: whose value is this?
+            models.Index(fields=["key"], name="sharing_listed_by_key"),
         ]
 
     def __str__(self) -> str:

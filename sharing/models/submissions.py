@@ -27,6 +27,7 @@ class Door(models.TextChoices):
     FORM = "form", "Web form"
     TAXII = "taxii", "TAXII"
     IMPORT = "import", "Import"
+    SIGHTINGS = "sightings", "Sightings"
 
 
 class Submission(models.Model):

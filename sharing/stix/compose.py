@@ -5,9 +5,8 @@ new ids, another creator, no text of the reporter, times no finer than the day. 
 from the report, never cut down from the private one (STIX 3.5: what differs needs a new id).
 """
 
-import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,10 +18,9 @@ from sharing.stix.extract import Indicator, IndicatorKind
 from sharing.stix.markings import MARKING_IDS, Json, Tlp, definition
 from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, AttackKind, Impact
 from sharing.stix.report import IncidentReport, Reporter
+from sharing.stix.telltales import stands_in
 
 INCIDENT_CORE: Final = "extension-definition--ef765651-680c-498d-9894-99799f2fa126"
-# Shorter words occur everywhere and would hold back every release.
-SHORTEST_TELLTALE: Final = 4
 SOURCE: Final = "port-cyber-resilience-hub"
 
 # kind -> (SCO type, how its value is written in a pattern)
@@ -345,17 +343,22 @@ def title_for(report: IncidentReport) -> str:
 
 
 def leaks(graph: Iterable[Json], words: Iterable[str]) -> list[str]:
-    """The words, of four letters or more, that appear anywhere in the graph, whatever their case.
+    """The words that stand anywhere in the graph; see ``telltales.stands_in``."""
+    text = "\n".join(_texts(list(graph)))
+    lowered = text.casefold()
+    return [word for word in words if stands_in(word, text, lowered)]
 
-    A word counts only between boundaries, so that a short name inside a longer one is no alarm.
-    """
-    text = orjson.dumps(list(graph)).decode().lower()
-    return [
-        word
-        for word in words
-        if len(word) >= SHORTEST_TELLTALE
-        and re.search(rf"(?<![a-z0-9]){re.escape(word.lower())}(?![a-z0-9])", text)
-    ]
+
+def _texts(part: Any) -> Iterator[str]:
+    """Every string in a graph as it reads: in JSON a line break would hang on to the next word."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, dict):
+        for value in part.values():
+            yield from _texts(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _texts(value)
 
 
 def recounted(sighting: Json, *, count: int, at: datetime) -> Json:

@@ -6,16 +6,20 @@ is ever resolved or contacted.
 
 import ipaddress
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
+from operator import itemgetter
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
 MAX_CHARS: Final = 262_144
+# What one text may give. Whoever has more has a list, and a list has doors of its own.
+MAX_INDICATORS: Final = 500
 
 
 class IndicatorKind(StrEnum):
@@ -54,10 +58,14 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Extraction:
-    """What was understood, each value once, in the order of the text."""
+    """What was understood, each value once, in the order of the text.
+
+    ``left`` counts the values beyond MAX_INDICATORS, which stay in the text alone.
+    """
 
     indicators: tuple[Indicator, ...]
     ignored: tuple[Ignored, ...]
+    left: int = 0
 
 
 class TextTooLong(ValueError):
@@ -155,7 +163,49 @@ _EXERCISE_NETWORKS: Final = tuple(
         ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
     )
 )
+# The IANA special-purpose registries, written out: ``is_global`` calls multicast and 192.0.0.8
+# global, and changes its mind between patch releases. In IPv6 all is closed but 2000::/3.
+_SPECIAL_NETWORKS: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 "
+            "192.0.0.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 "
+            "192.175.48.0/24 198.18.0.0/15 224.0.0.0/3 "
+            "::/3 4000::/2 8000::/1 2001::/23 2002::/16 2620:4f:8000::/48 3fff::/20"
+        ).split(),
+    )
+)
+# Keyboards of East Asia write these for the same characters; one for one, so that places stay.
+_NARROW: Final = {0xFEE0 + code: code for code in range(0x21, 0x7F)}
+_RECIPIENT: Final = "a recipient, who is not the attacker"
+_NUMBER: Final = "the number of a message, not an address"
+_HEADERS_APART: Final = {
+    **dict.fromkeys(
+        (
+            "to",
+            "cc",
+            "bcc",
+            "delivered-to",
+            "envelope-to",
+            "x-original-to",
+            "x-envelope-to",
+            "apparently-to",
+            "resent-to",
+        ),
+        _RECIPIENT,
+    ),
+    **dict.fromkeys(
+        ("message-id", "in-reply-to", "references", "content-id", "resent-message-id"), _NUMBER
+    ),
+}
+# A mail header with its folded lines, which begin with a space and are no header themselves.
+_MAIL_HEADER: Final = re.compile(
+    rf"^({'|'.join(_HEADERS_APART)})[ \t]*:.*(?:\n[ \t]+(?![\w-]+:).*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
 _HASH_KINDS: Final = {32: IndicatorKind.MD5, 40: IndicatorKind.SHA1, 64: IndicatorKind.SHA256}
+HASHES: Final = frozenset(_HASH_KINDS.values())
 
 
 def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
@@ -165,11 +215,15 @@ def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
     """
     if len(text) > MAX_CHARS:
         raise TextTooLong(f"The text has {len(text):,} characters; {MAX_CHARS:,} are the most.")
+    text = text.translate(_NARROW)
+    apart = _headers_apart(text)
     indicators: dict[tuple[IndicatorKind, str], Indicator] = {}
     ignored: dict[str, Ignored] = {}
     for found in _CANDIDATE.finditer(text):
         shown = _trimmed(found)
         try:
+            if found.lastgroup == "email":
+                _must_be_no_header(apart, found.start())
             kind, value = _READERS[str(found.lastgroup)](
                 shown, text[max(0, found.start() - 24) : found.start()]
             )
@@ -184,7 +238,23 @@ def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
         indicators.setdefault(
             (kind, value), Indicator(kind, value, found.start(), found.start() + len(shown))
         )
-    return Extraction(tuple(indicators.values()), tuple(ignored.values()))
+    every = tuple(indicators.values())
+    taken = every[:MAX_INDICATORS]
+    return Extraction(taken, tuple(ignored.values()), len(every) - len(taken))
+
+
+def _headers_apart(text: str) -> list[tuple[int, int, str]]:
+    """Where mail headers stand whose addresses are nobody's to warn of, with the reason."""
+    return [
+        (found.start(), found.end(), _HEADERS_APART[found[1].lower()])
+        for found in _MAIL_HEADER.finditer(text)
+    ]
+
+
+def _must_be_no_header(apart: list[tuple[int, int, str]], place: int) -> None:
+    before = bisect_right(apart, place, key=itemgetter(0)) - 1
+    if before >= 0 and place < apart[before][1]:
+        raise _NotOne(apart[before][2])
 
 
 def _trimmed(found: re.Match[str]) -> str:
@@ -295,10 +365,11 @@ def _ipv6(shown: str, before: str) -> tuple[IndicatorKind, str]:
 
 
 def _must_be_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    for network in _EXERCISE_NETWORKS:
-        if address.version == network.version and address in network:
-            return
-    if address.is_multicast or not address.is_global:
+    if any(address.version == net.version and address in net for net in _EXERCISE_NETWORKS):
+        return
+    if not address.is_global or any(
+        address.version == net.version and address in net for net in _SPECIAL_NETWORKS
+    ):
         raise _NotOne("a private or reserved address, not one on the internet")
 
 
@@ -320,21 +391,33 @@ def _suffixes() -> PublicSuffixList:
 
 
 def _must_be_foreign(kind: IndicatorKind, value: str, own: frozenset[str]) -> None:
-    if not own or kind in {*_HASH_KINDS.values(), IndicatorKind.CVE}:
-        return
-    host = value
-    if kind is IndicatorKind.URL:
-        host = urlsplit(value).hostname or ""
-    elif kind is IndicatorKind.EMAIL:
-        host = value.partition("@")[2]
-    if any(name in own for name in _itself_and_parents(host)):
+    if own and any(name in own for name in itself_and_parents(host_of(kind, value))):
         raise _NotOne("belongs to the reporting organisation")
 
 
-def _itself_and_parents(host: str) -> Iterator[str]:
+def host_of(kind: IndicatorKind, value: str) -> str:
+    """The domain or address that a value is at; of a hash or a CVE, itself; of no URL, nothing."""
+    if kind is IndicatorKind.URL:
+        try:
+            value = urlsplit(value).hostname or ""
+        except ValueError:
+            return ""
+    elif kind is IndicatorKind.EMAIL:
+        value = value.rpartition("@")[2]
+    return value.lower().rstrip(".")
+
+
+def itself_and_parents(host: str) -> Iterator[str]:
+    """``a.b.c``, ``b.c``, ``c``."""
     while host:
         yield host
         host = host.partition(".")[2]
+
+
+def own_label(domain: str) -> str:
+    """What its owner chose of a domain: ``northquay`` of ``soc.northquay.co.jp``."""
+    registered = _suffixes().privatesuffix(domain) or ".".join(domain.split(".")[-2:])
+    return registered.partition(".")[0]
 
 
 _READERS: Final[dict[str, Callable[[str, str], tuple[IndicatorKind, str]]]] = {

@@ -62,6 +62,17 @@ _TLP1_BY_TLP2: Final = {
     MARKING_IDS[Tlp.AMBER]: "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82",
 }
 _TLP1_IDS: Final = frozenset(_TLP1_BY_TLP2.values())
+
+# Published statements about copyright and terms of use (7.2.1.3). They say nothing about who may
+# see an object, so they neither loosen nor tighten. Only ids known here: a definition that comes
+# along could give any foreign marking out as a statement.
+STATEMENT_IDS: Final = frozenset(
+    {
+        "marking-definition--fa42a846-8d90-4e51-bc29-71d5b4802168",  # MITRE ATT&CK
+        "marking-definition--17d82bb2-eeeb-4898-bda5-3ddbcd2b799d",  # MITRE CAPEC
+    }
+)
+
 _LEVEL_BY_ID: Final = {marking: tlp for tlp, marking in MARKING_IDS.items()} | _FOREIGN_IDS
 
 
@@ -89,18 +100,18 @@ class UnknownMarking(ValueError):
 def strictest(marking_refs: list[str], *, default: Tlp) -> Tlp:
     """The strictest level among the refs (STIX 7.2 leaves combining to the consumer).
 
-    ``default`` is for objects without any marking. Raises UnknownMarking, so that a statement
-    or a foreign scheme fails closed.
+    ``default`` is for objects that no marking ranks: there is none, or only published statements.
+    Raises UnknownMarking, so that any other statement and a foreign scheme fail closed.
     """
     if not marking_refs:
         return default
     if len(marking_refs) == 1 and marking_refs[0] in _LEVEL_BY_ID:
         return _LEVEL_BY_ID[marking_refs[0]]
     try:
-        levels = [_LEVEL_BY_ID[ref] for ref in marking_refs]
+        levels = [_LEVEL_BY_ID[ref] for ref in marking_refs if ref not in STATEMENT_IDS]
     except KeyError as unknown:
         raise UnknownMarking(f"unknown marking {unknown.args[0]}") from None
-    return max(levels, key=lambda tlp: tlp.rank)
+    return max(levels, key=lambda tlp: tlp.rank, default=default)
 
 
 def with_tlp1(obj: Json) -> Json:

@@ -24,7 +24,7 @@ class Reporter:
 
 @dataclass(frozen=True)
 class IncidentReport:
-    """One report. ``noticed_at`` is aware; ``systems`` holds every system named, at least one."""
+    """One report. ``noticed_at`` is aware; ``systems`` holds every system named, if any."""
 
     reporter: Reporter
     reference: str

@@ -1,5 +1,7 @@
-"""The plain values inside simple indicator patterns, for lists and for corroboration."""
+"""The plain values inside simple indicator patterns, for lists and for corroboration; and the same
+values as observables carry them."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +40,11 @@ class PlainValue:
     valid_from: datetime
     valid_until: datetime | None
 
+    @property
+    def key(self) -> str:
+        """See key_of."""
+        return key_of(self.kind, self.value)
+
 
 def plain_values(obj: Json) -> list[PlainValue]:
     """The values of an indicator whose pattern is ``[path = 'value']``, or several joined by OR."""
@@ -68,3 +75,36 @@ def _comparisons(pattern: str) -> list[tuple[str, str]]:
 
 def _plain(escaped: str) -> str:
     return _ESCAPED.sub(r"\1", escaped) if "\\" in escaped else escaped
+
+
+_KIND_BY_TYPE: Final = {
+    "ipv4-addr": IndicatorKind.IPV4,
+    "ipv6-addr": IndicatorKind.IPV6,
+    "domain-name": IndicatorKind.DOMAIN,
+    "url": IndicatorKind.URL,
+    "email-addr": IndicatorKind.EMAIL,
+}
+# The strongest first.
+_KIND_BY_HASH: Final = {
+    "SHA-256": IndicatorKind.SHA256,
+    "SHA-1": IndicatorKind.SHA1,
+    "MD5": IndicatorKind.MD5,
+}
+
+
+def key_of(kind: str, value: str) -> str:
+    """A value's name in 64 characters: it fits an index, and shows nobody what the value is.
+
+    Only in an address does the case of letters matter.
+    """
+    said = value if kind == IndicatorKind.URL else value.lower()
+    return hashlib.sha256(f"{kind}:{said}".encode()).hexdigest()
+
+
+def observable_keys(obj: Json) -> list[str]:
+    """The keys of an observable's value; of a file those of its hashes, the strongest first."""
+    kind = _KIND_BY_TYPE.get(obj["type"])
+    if kind:
+        return [key_of(kind, obj["value"])]
+    hashes = obj.get("hashes", {}) if obj["type"] == "file" else {}
+    return [key_of(kind, hashes[name]) for name, kind in _KIND_BY_HASH.items() if name in hashes]

@@ -100,6 +100,9 @@ def _known(key: ApiKey) -> list[Access]:
     if key.allows(Scope.TAXII_WRITE):
         for collection in visibility.writable_for(key.organisation):
             found.setdefault(collection.alias, Access(collection)).can_write = True
+    if key.allows(Scope.SIGHTINGS_WRITE):
+        for collection in visibility.counted_for(key.organisation):
+            found[collection.alias] = Access(collection, can_write=True)
     return [found[alias] for alias in sorted(found)]
 
 

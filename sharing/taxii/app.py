@@ -21,7 +21,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response
 
 from crc.members.models import ApiKey
-from crc.members.roles import Scope
+from crc.members.roles import TAXII_SCOPES
 from sharing.addresses import API_ROOT
 from sharing.segments import pack
 from sharing.stix import reading
@@ -32,6 +32,7 @@ from sharing.taxii.negotiation import (
     TAXII,
     WORTH_COMPRESSING,
     TooLarge,
+    password_in,
     prepare,
     takes_gzip,
 )
@@ -138,9 +139,25 @@ def caller(username: str, password: str) -> ApiKey | None:
     False for a refusal.
     """
     key = access.sign_in(password) if password else None
-    if key and not (key.allows(Scope.TAXII_READ) or key.allows(Scope.TAXII_WRITE)):
-        flask.abort(403, "This key has no TAXII scope. Issue one with taxii:read or taxii:write.")
+    if key and not any(key.allows(scope) for scope in TAXII_SCOPES):
+        flask.abort(
+            403, f"This key has no TAXII scope. Issue one with {' or '.join(TAXII_SCOPES)}."
+        )
     return key
+
+
+def knows(header: str) -> bool:
+    """Whether an Authorization header holds a live key, asked before a body is read.
+
+    The answer to a request is not decided here: without a body it is asked again, and refused.
+    """
+    close_old_connections()
+    try:
+        return ApiKey.authenticate(password_in(header)) is not None
+    except OperationalError:  # which the answer will say
+        return False
+    finally:
+        close_old_connections()
 
 
 @auth.error_handler  # type: ignore[untyped-decorator]
@@ -166,6 +183,7 @@ def finished(answer: flask.Response) -> flask.Response:
         answer.set_data(pack(answer.get_data()))
         answer.headers["Content-Encoding"] = "gzip"
         answer.headers["Vary"] = "Accept-Encoding"
+    answer.vary.add("Authorization")
     return answer
 
 

@@ -23,7 +23,7 @@ from crc.members.models import ApiKey
 from crc.members.roles import Markings
 from sharing import envelopes, intake, tasks
 from sharing.addresses import API_ROOT
-from sharing.models import Collection, Door, Envelope, Placement, Submission
+from sharing.models import Collection, Door, Envelope, Placement, SightingPost, Submission
 from sharing.segments import told
 from sharing.taxii import access, pages, query, status
 from sharing.taxii.negotiation import (
@@ -144,6 +144,9 @@ class HubBackend(Backend):  # type: ignore[misc]
             raise ProcessingError(str(wrong), 422) from None
         body = flask.request.get_data()
         key, collection = access.caller(), access.collection(collection_id)
+        if collection.kind == Collection.Kind.SIGHTINGS:
+            counted = intake.count_sightings(objects, body=body, source=key.organisation, actor=key)
+            return status.counted(counted)
         if envelopes.must_wait(objects, len(body)):
             left = envelopes.leave(body, objects=len(objects), collection=collection, key=key)
             tasks.ring_for(left)
@@ -171,7 +174,10 @@ class HubBackend(Backend):  # type: ignore[misc]
         if envelope:
             return status.pending(envelope)
         submission = Submission.objects.filter(**own, door=Door.TAXII).first()
-        return status.complete(submission) if submission else None
+        if submission:
+            return status.complete(submission)
+        post = SightingPost.objects.filter(**own).first()
+        return status.counted(post) if post else None
 
     def delete_object(
         self, api_root: str, collection_id: str, obj_id: str, args: Query, allowed: Allowed

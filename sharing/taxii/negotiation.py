@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from crc.members import credentials
+
 TAXII: Final = "application/taxii+json;version=2.1"
 MAX_CONTENT_LENGTH: Final = 10 * 1024 * 1024
 # Below this a packet holds it anyway.
@@ -46,13 +48,20 @@ def prepare(environ: Environ) -> None:
 
 
 def _basic(header: str) -> str:
-    """``Bearer KEY`` and ``Token KEY`` as Basic, the one scheme medallion knows."""
-    scheme, _, rest = header.strip().partition(" ")
-    if scheme.lower() in {"bearer", "token"}:
-        return "Basic " + base64.b64encode(f"key:{rest.strip()}".encode("latin-1")).decode()
-    if scheme.lower() == "basic" and settings.TAXII_BASIC:
-        return f"Basic {rest.strip()}"
-    return ""
+    """The key as Basic, the one scheme medallion knows; empty when none came."""
+    given = credentials.read(header)
+    if not given.token or (given.is_basic and not settings.TAXII_BASIC):
+        return ""
+    return "Basic " + base64.b64encode(f"key:{given.token}".encode()).decode()
+
+
+def password_in(header: str) -> str:
+    """The key in an Authorization header of any scheme taken here; empty when there is none."""
+    try:
+        pair = base64.b64decode(_basic(header).removeprefix("Basic "), validate=True)
+    except ValueError:
+        return ""
+    return pair.decode(errors="replace").partition(":")[2]
 
 
 def accepts(header: str) -> bool:

@@ -13,6 +13,8 @@ from sharing.models import Collection, Placement
 from sharing.stix.markings import Tlp
 from sharing.taxii.paging import BadQuery, Matches, Terms, micros
 
+# Of one filter: a cursor holds them all, and has to fit into the next request.
+MAX_TERMS: Final = 1_000
 _FIELDS: Final = ("id", "type", "version", "spec_version")
 _ONCE: Final = ("added_after", "limit", "next", *(f"match[{field}]" for field in _FIELDS))
 _SPEC_VERSION: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
@@ -41,6 +43,8 @@ def matches(query: dict[str, str], allowed: tuple[str, ...]) -> Matches:
             continue
         if field not in allowed:
             raise BadQuery(f"match[{field}] cannot be used here")
+        if text.count(",") >= MAX_TERMS:
+            raise BadQuery(f"match[{field}] takes {MAX_TERMS} alternatives at most")
         asked[field] = tuple(term.strip() for term in text.split(","))
         if not all(asked[field]):
             raise BadQuery(f"match[{field}] has an empty value")

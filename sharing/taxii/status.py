@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sharing.models import Envelope, Submission
+from sharing.models import Envelope, SightingPost, Submission
 from sharing.store import Outcome
 from sharing.taxii.paging import moment
 
@@ -31,6 +31,19 @@ def complete(submission: Submission) -> Answer:
         ),
         "id": str(submission.pk),
         **{name: found for name, found in details.items() if found},
+    }
+
+
+def counted(post: SightingPost) -> Answer:
+    """Sightings come by the thousand: only those that were not counted are told one by one."""
+    failures = [
+        {"id": stix_id or "unknown", "version": version or NO_VERSION, "message": reason}
+        for stix_id, version, reason in post.refused
+    ]
+    return {
+        **_counts(post.received_at, status="complete", success=post.taken, failure=len(failures)),
+        "id": str(post.pk),
+        **({"failures": failures} if failures else {}),
     }
 
 

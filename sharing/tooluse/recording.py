@@ -4,8 +4,6 @@ Nothing here asks the database. The key is the one the request names, by its loo
 it was let in, and if not why, shows in the status and is put into words when the notes are written.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
@@ -15,6 +13,7 @@ from typing import Any, Final
 import orjson
 from django.http import Http404, HttpRequest, HttpResponse
 
+from crc.members import credentials
 from crc.members.models import ApiKey
 from sharing.tooluse.buffer import buffer
 from sharing.tooluse.tally import Noted, without_keys
@@ -22,8 +21,6 @@ from sharing.tooluse.words import AS_USER_NAME
 
 _KEY: Final = re.compile(rf"{ApiKey.PREFIX}_([0-9a-f]{{12}})_")
 _CURSOR: Final = "x-taxii-date-added-last"
-# A header longer than this holds no key of ours.
-_MAX_HEADER: Final = 500
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 View = Callable[..., HttpResponse]
@@ -108,19 +105,10 @@ def _noted(environ: dict[str, Any]) -> Noted | None:
 
 def claimed(header: str) -> tuple[str, str]:
     """The look-up part of the key in an Authorization header, and what is wrong with its place."""
-    scheme, _, rest = header.strip().partition(" ")
-    if len(header) > _MAX_HEADER:
-        return "", ""
-    if scheme.lower() != "basic":
-        found = _KEY.match(rest.strip())
-        return (found[1], "") if found else ("", "")
-    try:
-        name, _, password = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
-        return "", ""
-    if found := _KEY.match(password):
+    given = credentials.read(header)
+    if found := _KEY.match(given.secret):
         return found[1], ""
-    found = _KEY.match(name)
+    found = _KEY.match(given.user)
     return (found[1], AS_USER_NAME) if found else ("", "")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from crc import broker, runner
 from tests.hub import ROOT, running_hub
+from tests.patience import PATIENCE
 
 SLEEPS = "import time; time.sleep(600)"
 # Starts a child of its own, as the worker starts beat, and writes down both.
@@ -23,7 +24,7 @@ time.sleep(600)
 """
 
 
-def gone(processes: list[int], seconds: float = 15) -> bool:
+def gone(processes: list[int], seconds: float = PATIENCE) -> bool:
     """Whether all of these end in time."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -44,7 +45,7 @@ def python(name: str, code: str, *arguments: object) -> runner.Child:
     return runner.Child(name, [sys.executable, "-c", code, *map(str, arguments)])
 
 
-def content(path: Path, seconds: float = 10) -> str:
+def content(path: Path, seconds: float = PATIENCE) -> str:
     """What a child writes to ``path``, awaited."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -89,7 +90,7 @@ def test_what_a_dead_part_had_started_goes_before_it_comes_back(tmp_path: Path) 
     child.process.wait()
     assert not gone([grandchild], 0.3)
     child.watch()
-    assert gone([grandchild], 5)
+    assert gone([grandchild])
 
 
 def test_parts_stop_in_reverse_order_and_a_deaf_one_is_ended(
@@ -146,7 +147,7 @@ def test_kill_9_of_a_supervisor_takes_its_parts_with_it(tmp_path: Path) -> None:
     supervisor.kill()
     supervisor.wait()
     supervisor.stdout.close()
-    assert gone([part], 5)
+    assert gone([part])
 
 
 def test_one_runner_for_one_folder(tmp_path: Path) -> None:
@@ -220,7 +221,7 @@ def test_it_starts_restarts_and_stops_without_orphans() -> None:
 
         web = next(pid for pid in processes if b"uvicorn" in _command(pid))
         os.kill(web, signal.SIGKILL)
-        until = time.monotonic() + 20
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until and not any(
             b"uvicorn" in _command(pid) for pid in hub.processes() if pid != web
         ):

@@ -94,7 +94,7 @@ def test_the_desk_releases_what_the_reporter_left_to_it(port: Port) -> None:
     assert not port.warnings()
     case = f"/desk/{report.submission.reference}/"
     page = port.client("desk").get(case)
-    assert "Release and warn" in page.content.decode()
+    assert "Look at what goes out" in page.content.decode()
 
     # Looser than the reporter allows is not on offer, and refused when forced.
     looser = {"group": "community", "tlp": "GREEN", "title": "Ransomware"}

@@ -79,6 +79,8 @@ def overflows(page: Page) -> bool:
 def test_a_report_by_keyboard_alone_reaches_the_others_live(
     hub: RunningHub, browser: Browser
 ) -> None:
+    desk = log_in(browser, hub, "desk@hub.example")
+    desk.locator("text=Nothing has come in yet").wait_for()
     rail = log_in(browser, hub, "duty@rail.example")
     rail.wait_for_timeout(500)  # the live line opens
     north = log_in(browser, hub, "duty@north.example")
@@ -110,7 +112,11 @@ def test_a_report_by_keyboard_alone_reaches_the_others_live(
     assert north.locator(".reference").inner_text().startswith("R-")
     assert "203.0.113.66" in north.content()
 
-    # The railway's open page shows it without a reload.
+    # The desk's open page shows it without a reload: it looks by itself every half minute only.
+    desk.locator("td a", has_text="R-").wait_for()
+    assert desk.complaints == []  # type: ignore[attr-defined]
+
+    # So does the railway's.
     rail.locator("a.item", has_text="Ransomware").wait_for()
     rail.click("a.item")
     rail.check("text=Not affected")
@@ -139,6 +145,9 @@ def test_the_pages_have_no_serious_accessibility_issue(
         (desk, "/desk/", ""),
         (desk, "/desk/", "td a"),
         (desk, "/desk/", "table >> nth=1 >> td a"),
+        (desk, "/desk/?show=held", ""),
+        (desk, "/accounts/2fa/", ""),
+        (desk, "/accounts/password/change/", ""),
         (north, "/tools/", ""),
         (north, "/tools/", ".tiles a"),
         (desk, "/tools/new/", ""),
@@ -152,7 +161,38 @@ def test_the_pages_have_no_serious_accessibility_issue(
         looked_at.append(page.url)
     north.goto(f"{hub.base}/report/")
     north.click("main form button[type=submit]")
-    assert len(looked_at) == 11
+    assert len(looked_at) == 14
+
+
+def test_the_desk_moves_by_arrows_and_confirms_what_goes_out(
+    hub: RunningHub, browser: Browser
+) -> None:
+    north = log_in(browser, hub, "duty@north.example")
+    for words in ("Mails ask for a password.", "More of them."):
+        north.goto(f"{hub.base}/report/")
+        north.check("text=Phishing")
+        north.select_option("#id_system_email", "degraded")
+        north.fill("#id_narrative", words)
+        north.click("main form button[type=submit]")
+        north.wait_for_url(re.compile("/reports/R-"))
+    desk = log_in(browser, hub, "desk@hub.example", 390)
+    desk.goto(f"{hub.base}/desk/?show=open")
+    first, second = desk.locator("td a").all()[:2]
+    first.focus()
+    desk.keyboard.press("ArrowDown")
+    assert second.evaluate("link => link === document.activeElement")
+    desk.keyboard.press("Enter")
+    desk.click("text=Look at what goes out")
+    desk.locator("text=will be warned").wait_for()
+    assert serious(desk) == []
+    assert not overflows(desk)
+    desk.click("text=Change something")
+    desk.fill("#id_title", "Phishing against the port")
+    desk.click("text=Look at what goes out")
+    desk.locator("h3", has_text="Phishing against the port").wait_for()
+    desk.click("main form button:not(.second)")
+    desk.locator("text=the warning is going out").wait_for()
+    assert desk.complaints == []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("width", [1280, 390])

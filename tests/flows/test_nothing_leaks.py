@@ -1,16 +1,18 @@
 """A report full of identifying words, and a look into everything that leaves the hub."""
 
+import base64
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.core import mail
 from django.utils import timezone
 
 from alerts.channels import signing
 from alerts.models import Endpoint
 from crc.members.models import Contact
-from sharing.models import Report
+from sharing.models import ListedValue, Report
 from sharing.stix.extract import IndicatorKind
 from tests.conftest import HASH, Port, Receiver
 
@@ -113,3 +115,69 @@ def test_a_member_cannot_open_what_is_not_its_own(port: Port) -> None:
         assert south.get(path).status_code in {302, 404}, path
     assert south.post(f"/reports/{reference}/warn/").status_code == 404
     assert south.get(f"/reports/{reference}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("northquayterminal.net", "name the reporter"),
+        ("north-quay.evil.com", "name the reporter"),
+        ("https://evil.com/?victim=North%20Quay", "name the reporter"),
+        (f"https://evil.com/{base64.b64encode(b'duty@north.example').decode()}", "name the rep"),
+        ("https://evil.com/ｎｏｒｔｈｑｕａｙ", "name the reporter"),
+        ("msc.evil.com", "name the reporter"),
+        ("blue-anchor-line.evil.com", "name a member"),
+        ("mail.anchor.example", "a member's own"),
+        ("duty@south.example", "a member's own"),
+        ("198.51.100.40", "a member's own"),
+        ("https://hub.port.example/login", "the hub's own"),
+        ("port.example", "the hub's own"),
+        ("8.8.8.8", "a public DNS service"),
+        ("login.microsoft.com", "a site that the port's work needs"),
+    ],
+)
+def test_what_may_name_or_hurt_somebody_waits_for_the_desk(
+    port: Port, settings: Any, value: str, reason: str
+) -> None:
+    settings.BASE_URL = "https://hub.port.example"
+    north, anchor = port.organisations["north"], port.organisations["anchor"]
+    north.telltales, anchor.telltales = ["MSC"], ["198.51.100.32/28"]
+    north.save()
+    anchor.save()
+    report = port.file("north", warn_now="yes", technical=f"{value} 203.0.113.66")
+    port.sweep()
+    report.refresh_from_db()
+    assert report.state == Report.State.OPEN
+    assert reason in report.hold_reason
+    assert not port.warnings()
+    # The desk sees the value with its reason. What it does not confirm stays private.
+    desk, address = port.client("desk"), f"/desk/{report.submission.reference}/"
+    [told] = desk.get(address).context["release_form"].fields["confirmed"].choices
+    assert reason in told[1]
+    answers = {"group": "community", "tlp": "GREEN", "title": "Look out"}
+    desk.post(f"{address}release/", answers)
+    assert told[0] not in released_values()
+    assert "203.0.113.66" in released_values()
+
+
+def test_the_desk_may_confirm_what_a_machine_may_not_release(port: Port) -> None:
+    report = port.file("north", warn_now="yes", technical="8.8.8.8 north-quay.evil.com")
+    port.sweep()
+    answers = {"group": "community", "tlp": "GREEN", "title": "Look out", "confirmed": "8.8.8.8"}
+    port.client("desk").post(f"/desk/{report.submission.reference}/release/", answers)
+    assert released_values() == {"8.8.8.8"}
+
+
+def test_the_desk_is_told_when_its_own_words_name_the_member(port: Port) -> None:
+    report = port.file("north")
+    answers = {"group": "community", "tlp": "AMBER+STRICT", "title": "At NorthQuay"}
+    page = port.client("desk").post(f"/desk/{report.submission.reference}/release/", answers)
+    assert page.status_code == 422
+    assert "The text names the member" in page.content.decode()
+    assert released_values() == set()
+
+
+def released_values() -> set[str]:
+    """What stands in the lists that the hub has released."""
+    rows = ListedValue.objects.filter(object__release__isnull=False)
+    return set(rows.values_list("value", flat=True))

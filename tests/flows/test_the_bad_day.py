@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from alerts.channels import signing
 from alerts.models import Alert, Delivery, Endpoint
 from sharing.models import Report, Submission
 from tests.conftest import Port, Receiver
+from tests.patience import without_a_hang
 
 
 def test_with_the_broker_down_the_report_is_taken_and_sent_later(
@@ -34,10 +34,8 @@ def test_with_the_broker_down_the_report_is_taken_and_sent_later(
     # Closing the pool would only make it refuse, and prove nothing about a broker that is down.
     monkeypatch.setattr(app, "_pool", None)
     monkeypatch.setattr(app.amqp, "_producer_pool", None)
-    started = time.monotonic()
-    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+    with without_a_hang(), django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
         report = port.file("north", warn_now="yes")
-    assert time.monotonic() - started < 3
     receipt = f"/reports/{report.submission.reference}/"
     assert "Being passed on" in port.client("north").get(receipt).content.decode()
     late = report.submission.received_at - timedelta(seconds=5)
@@ -47,7 +45,7 @@ def test_with_the_broker_down_the_report_is_taken_and_sent_later(
     assert not Alert.objects.exists()
 
     monkeypatch.setattr(tasks, "ring", lambda *a: False)
-    assert port.sweep() == {"opened": 0, "triaged": 1, "sent": 10}
+    assert port.sweep() == {"opened": 0, "triaged": 1, "sent": 10, "jumps": 0}
     assert len(mail.outbox) == 5
     page = port.client("north").get(f"/reports/{report.submission.reference}/").content.decode()
     assert "Members have been warned" in page

@@ -9,7 +9,15 @@ from stix2validator import ValidationOptions, validate_instance
 
 from sharing.stix import compose, reading
 from sharing.stix.extract import extract
-from sharing.stix.markings import MARKING_IDS, Json, Tlp, UnknownMarking, definition, strictest
+from sharing.stix.markings import (
+    MARKING_IDS,
+    STATEMENT_IDS,
+    Json,
+    Tlp,
+    UnknownMarking,
+    definition,
+    strictest,
+)
 from sharing.stix.port import AttackKind, Impact, PortSystem
 from sharing.stix.report import IncidentReport, Reporter
 
@@ -108,6 +116,11 @@ def test_the_release_graph_has_new_ids_and_no_names() -> None:
     ]
 
 
+def test_a_word_after_a_line_break_leaks_too() -> None:
+    graph = compose.release_graph(report(), HUB, terms(advice="Check.\nNorth Quay has a tool."))
+    assert compose.leaks(graph, ["North Quay"]) == ["North Quay"]
+
+
 def test_the_release_graph_passes_the_oasis_validator() -> None:
     for obj in compose.release_graph(report(), HUB, terms()):
         found = validate_instance(obj, ValidationOptions(version="2.1"))
@@ -172,6 +185,16 @@ def test_observable_ids_are_the_specifications() -> None:
     assert reading.sco_id({"type": "ipv4-addr", "value": "198.51.100.3"}) == (
         "ipv4-addr--28bb3599-77cd-5a82-a950-b5bc3caf07c4"
     )
+
+
+def test_a_published_statement_ranks_nothing() -> None:
+    [statement, _] = sorted(STATEMENT_IDS)
+    unknown = "marking-definition--11111111-1111-4111-8111-111111111111"
+    for tlp in Tlp:
+        assert strictest([statement], default=tlp) is tlp
+        assert strictest([statement, MARKING_IDS[tlp]], default=Tlp.CLEAR) is tlp
+    with pytest.raises(UnknownMarking):
+        strictest([statement, unknown], default=Tlp.RED)
 
 
 def test_markings_combine_to_the_strictest_and_unknown_ones_fail_closed() -> None:

@@ -1,7 +1,6 @@
 """Patterns: the grammar as labelled, the limits, and nothing that takes long."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from stix2patterns.validator import run_validator
 
 from sharing.stix import patterns
+from tests.patience import without_a_hang
 
 # The validator of OASIS refuses a repeated qualifier, its matcher runs one.
 TWICE_QUALIFIED = {
@@ -108,12 +108,11 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("pattern", HOSTILE.values(), ids=HOSTILE.keys())
-def test_no_pattern_takes_a_second(pattern: str) -> None:
+def test_no_pattern_hangs_the_grammar(pattern: str) -> None:
     patterns._parsed.cache_clear()
-    began = time.process_time()
-    patterns.problem(pattern)
-    patterns.misnamed(pattern)
-    assert time.process_time() - began < 1
+    with without_a_hang():
+        patterns.problem(pattern)
+        patterns.misnamed(pattern)
 
 
 TEXT = st.text(st.sampled_from("ab'\\ :.=[]()ORAND\n1é"), max_size=12)

@@ -4,7 +4,6 @@ import contextlib
 import copy
 import csv
 import json
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from sharing.stix import reading
 from sharing.stix.markings import EXTENSION_ID, MARKING_IDS, Json, Tlp, definition
 from sharing.stix.reading import rules
 from sharing.stix.values import plain_values
+from tests.patience import without_a_hang
 
 GOOD: Json = {
     "type": "indicator",
@@ -157,10 +157,8 @@ def test_ordinary_bytes_are_parsed() -> None:
     ],
 )
 def test_hostile_objects_are_answered_quickly(hostile: Json) -> None:
-    reading.problems(GOOD)  # compiled before the clock starts
-    started = time.process_time()
-    reading.problems(hostile)
-    assert time.process_time() - started < 1
+    with without_a_hang():
+        reading.problems(hostile)
 
 
 json_values = st.recursive(
@@ -614,11 +612,9 @@ BIG = 1_000_000
         "wide",
     ],
 )
-def test_a_megabyte_of_anything_is_read_within_a_second(body: bytes) -> None:
-    started = time.process_time()
-    with contextlib.suppress(reading.BadJson):
+def test_a_megabyte_of_anything_hangs_nothing(body: bytes) -> None:
+    with without_a_hang(), contextlib.suppress(reading.BadJson):
         reading.parse(body)
-    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -643,18 +639,16 @@ def test_a_megabyte_of_anything_is_read_within_a_second(body: bytes) -> None:
     ],
 )
 def test_more_hostile_objects_are_answered_quickly(hostile: Json) -> None:
-    for kind in ("indicator", "file", "note", "x-any"):
-        reading.problems({**GOOD, "type": kind})
-    started = time.process_time()
-    found = reading.problems(hostile)
-    assert time.process_time() - started < 1
+    with without_a_hang():
+        found = reading.problems(hostile)
     assert sum(len(problem.message) for problem in found) < 2_000_000
 
 
 # Rules of the hub, or of STIX, that the tool which made the labels does not know.
 #
-# unknown-marking: the label is about form. Who may see an object under a statement, the hub cannot
-#   know, so it holds the object back (STIX 7.2 leaves combining markings to the consumer).
+# unknown-marking: the label is about form. Who may see an object under a statement it does not
+#   know, the hub cannot tell, so it holds the object back (STIX 7.2 leaves combining markings to
+#   the consumer).
 # bad-sco-id: 2.9 allows UUIDv5 ids from a namespace of one's own; the specification's examples and
 #   most label objects have invented ones. See REFUSE_FOREIGN_NAMESPACES.
 HUB_RULES = {"unknown-marking", "bad-sco-id"}

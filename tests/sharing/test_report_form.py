@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -23,7 +24,6 @@ from tests.conftest import Port, form
         ({"noticed_at": "2001-01-01T00:00"}, "more than ten years ago"),
         ({"attack": "weather"}, "Select a valid choice"),
         ({"attack": ""}, "Choose what comes closest"),
-        ({"system_yard": ""}, "Say which system is hit"),
         ({"system_yard": "melted"}, "Select a valid choice"),
         ({"tlp": "PURPLE"}, "Select a valid choice"),
         ({"token": "not-a-uuid"}, "not sent yet"),
@@ -38,6 +38,46 @@ def test_bad_input_is_refused_with_a_reason(port: Port, answers: dict[str, str],
     assert not Submission.objects.exists()
     assert not Report.objects.exists()
     assert StixObject.objects.count() == before
+
+
+def test_what_is_not_known_is_left_out(port: Port) -> None:
+    report = port.file("north", system_yard="", warn_now="yes")
+    assert report.systems == {}
+    port.sweep()
+    report.refresh_from_db()
+    assert report.state == Report.State.RELEASED
+    for reader, place in (("north", "/reports"), ("desk", "/desk")):
+        page = port.client(reader).get(f"{place}/{report.submission.reference}/")
+        assert "not known yet" in page.content.decode()
+
+
+def test_the_errors_lead_to_their_answers(port: Port) -> None:
+    page = port.client("north").post("/report/", form(attack="", noticed_at="soon")).content
+    for name in (b"attack", b"noticed_at"):
+        assert b'<a href="#id_' + name + b'">' in page
+        assert b'id="id_' + name + b'"' in page
+
+
+def test_the_receipt_holds_the_reporters_words(port: Port) -> None:
+    report = port.file("north", narrative="The <b>gate</b> stands open.", technical="44.1.2.3 in")
+    page = port.client("north").get(f"/reports/{report.submission.reference}/").content.decode()
+    assert "The &lt;b&gt;gate&lt;/b&gt; stands open." in page
+    assert "44.1.2.3 in" in page
+    assert page.count("<h1>") == 1
+
+
+def test_full_width_digits_are_digits(port: Port) -> None:
+    wide = {0x30 + digit: 0xFF10 + digit for digit in range(10)}
+    written = f"{timezone.now() - timedelta(hours=1):%Y-%m-%dT%H:%M}"
+    report = port.file("north", noticed_at=written.translate(wide))
+    assert f"{report.noticed_at:%Y-%m-%dT%H:%M}" == written
+
+
+def test_ticks_that_no_browser_sends_mean_nothing(port: Port) -> None:
+    answers: dict[str, Any] = form(technical="44.1.2.3 44.1.2.4")
+    answers["withheld"] = ["44.1.2.3", "a\x00b", "\x1b"]
+    assert port.client("north").post("/report/", answers).status_code == 302
+    assert Report.objects.get().withheld == ["44.1.2.3"]
 
 
 def test_a_time_that_is_still_to_come_in_that_zone(port: Port) -> None:

@@ -18,6 +18,7 @@ from crc.members.models import ApiKey, Group
 from sharing.models import Collection
 from sharing.stix.markings import Json
 from tests.conftest import Port, _Quiet, cast
+from tests.patience import PATIENCE
 from tests.taxii.content import seed
 
 TAXII = "application/taxii+json;version=2.1"
@@ -187,7 +188,7 @@ class serving:
             target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
         )
         self._thread.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not self._server.started:
             assert time.monotonic() < deadline, "the server does not start"
             time.sleep(0.01)

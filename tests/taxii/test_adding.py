@@ -1,14 +1,15 @@
 """Posting (T083 to T092)."""
 
 import json
-import time
 import uuid
 from typing import Any
 
 import pytest
 
+from crc.members.models import ApiKey
 from sharing.models import Placement, StixObject, Submission
-from sharing.stix.markings import MARKING_IDS, Tlp
+from sharing.stix.markings import MARKING_IDS, STATEMENT_IDS, Tlp
+from tests.patience import without_a_hang
 from tests.taxii.conftest import Served
 from tests.taxii.content import SECOND, THIRD, indicator, later, malware, observable, statement
 
@@ -139,10 +140,12 @@ def test_t089_too_many_objects_are_422_and_the_limit_is_named(hub: Served) -> No
 def test_t090_only_the_creator_may_change_or_revoke(hub: Served) -> None:
     obj = indicator()
     hub.store("C4", obj)
-    # NONE posts to its own inbox: the id is known to the hub from another member.
+    rail = ApiKey.issue(hub.port.organisations["rail"], ["taxii:write"])[1]
     for change in (later(obj), later(obj, name="mine now"), later(obj, revoked=True)):
-        assert "creator" in refusal(hub, change, who="NONE", to="inbox-outsider")
-    assert hub.post("inbox-outsider", {"objects": [obj]}, who="NONE").json["success_count"] == 1
+        assert "creator" in refusal(hub, change, who=rail, to="inbox-rail")
+    # Rail sees C4. NONE does not, so it is told nothing, and what it sends changes nothing.
+    hub.store("inbox-outsider", later(obj, revoked=True), who="NONE")
+    assert hub.post("inbox-rail", {"objects": [obj]}, who=rail).json["success_count"] == 1
     assert served(hub, obj) == [obj]
     hub.store("C4", later(obj))
     assert [found["modified"] for found in served(hub, obj)] == [obj["modified"], SECOND]
@@ -227,9 +230,8 @@ HOSTILE: list[tuple[str, Any, str]] = [
 )
 def test_t092_hostile_objects_are_answered_at_once(hub: Served, obj: Any, said: str) -> None:
     good = indicator()
-    started = time.monotonic()
-    answer = hub.post("C4", {"objects": [obj, good]})
-    assert time.monotonic() - started < 1
+    with without_a_hang():
+        answer = hub.post("C4", {"objects": [obj, good]})
     assert answer.status == 202, answer.body
     told = answer.json
     assert served(hub, good) == [good]
@@ -242,23 +244,21 @@ def test_t092_hostile_objects_are_answered_at_once(hub: Served, obj: Any, said: 
 def test_t092_many_patterns_that_need_the_grammar_do_not_hold_the_client(hub: Served) -> None:
     terms = " AND ".join(f"ipv4-addr:value != '{n}'" for n in range(290))
     objects = [indicator(pattern=f"[{terms} OR ipv4-addr:value = '{n}']") for n in range(200)]
-    started = time.monotonic()
-    answer = hub.post("C2", {"objects": objects})
-    assert time.monotonic() - started < 1
+    with without_a_hang():
+        answer = hub.post("C2", {"objects": objects})
     assert (answer.status, answer.json["status"]) == (202, "pending")
 
 
 @pytest.mark.parametrize("path", ["objects/", "manifest/", f"objects/{'a' * 5000}/"])
 def test_t092_hostile_queries_are_answered_at_once(hub: Served, path: str) -> None:
-    started = time.monotonic()
-    for query in (
-        "match[id]=" + ",".join(["x"] * 5_000),
-        "match[version]=" + ",".join(f"2026-01-01T00:00:00.{n:06d}Z" for n in range(500)),
-        "&".join(f"match[a{n}]=1" for n in range(2_000)),
-        "match[type]=" + "%00" * 100,
-    ):
-        assert hub.get(f"{hub.at('C1')}{path}?{query}").status in {200, 400, 404}
-    assert time.monotonic() - started < 2
+    with without_a_hang():
+        for query in (
+            "match[id]=" + ",".join(["x"] * 5_000),
+            "match[version]=" + ",".join(f"2026-01-01T00:00:00.{n:06d}Z" for n in range(500)),
+            "&".join(f"match[a{n}]=1" for n in range(2_000)),
+            "match[type]=" + "%00" * 100,
+        ):
+            assert hub.get(f"{hub.at('C1')}{path}?{query}").status in {200, 400, 404}
 
 
 def test_an_inbox_takes_and_keeps_to_itself(hub: Served) -> None:
@@ -284,3 +284,29 @@ def test_a_shelf_takes_only_what_its_marking_allows(hub: Served) -> None:
     assert served(hub, amber) == [amber]
     desk = f"/crc/collections/desk/objects/{amber['id']}/"
     assert hub.get(desk, who="DESK").objects == [amber]
+
+
+@pytest.mark.parametrize("statement_id", sorted(STATEMENT_IDS))
+def test_a_published_statement_leaves_the_marking_as_it_is(hub: Served, statement_id: str) -> None:
+    noted = indicator(object_marking_refs=[statement_id])
+    amber = indicator(object_marking_refs=[statement_id, MARKING_IDS[Tlp.AMBER]])
+    red_part = {"marking_ref": MARKING_IDS[Tlp.RED], "selectors": ["pattern"]}
+    in_part = indicator(object_marking_refs=[statement_id], granular_markings=[red_part])
+    foreign = f"marking-definition--{uuid.uuid4()}"
+    definition = {
+        "type": "marking-definition", "spec_version": "2.1", "id": foreign,
+        "created": "2026-01-01T00:00:00.000Z", "definition_type": "statement",
+        "definition": {"statement": "only for us"},
+    }  # fmt: skip
+    other = indicator(object_marking_refs=[statement_id, foreign])
+    told = hub.post("C1", {"objects": [noted, amber, in_part, definition, other]}, who="RW").json
+    reasons = [failure["message"] for failure in told["failures"]]
+    for reason, word in zip(reasons, ["TLP:AMBER may", "TLP:RED may", foreign], strict=True):
+        assert word in reason
+    assert StixObject.objects.get(stix_id=noted["id"]).tlp == "GREEN"
+    inboxed = indicator(object_marking_refs=[statement_id])
+    hub.store("C2", inboxed, who="WO")
+    assert StixObject.objects.get(stix_id=inboxed["id"]).tlp == "AMBER+STRICT"
+    assert "published statement" in refusal(
+        hub, {**definition, "id": statement_id, "definition_type": "x-scheme"}, to="C1"
+    )

@@ -19,6 +19,7 @@ from crc.members import audit
 from sharing.models import Collection, Placement
 from sharing.taxii import paging
 from tests.hub import ROOT, free_port
+from tests.patience import PATIENCE
 from tests.taxii.conftest import Answer, Served
 from tests.taxii.content import SECOND, indicator, later, malware
 
@@ -246,7 +247,7 @@ def test_t082_a_cursor_survives_a_restart_and_another_process(hub: Served) -> No
 
 
 def _patiently(hub: Served, path: str) -> Answer:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             return hub.get(path)

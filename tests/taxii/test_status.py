@@ -1,7 +1,6 @@
 """Statuses (T035 to T042), those of large posts included."""
 
 import re
-import time
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from alerts import tasks
 from sharing import envelopes
 from sharing.models import Envelope, Submission
 from sharing.stix.markings import Json
+from tests.patience import without_a_hang
 from tests.taxii.conftest import Served
 from tests.taxii.content import indicator, observable, statement
 
@@ -164,9 +164,8 @@ def test_t042_with_the_broker_down_a_large_post_is_taken_all_the_same(
     monkeypatch.setattr(celery.app.conf, "broker_url", "redis+socket:///nowhere/broker.sock")
     monkeypatch.setattr(celery.app, "_pool", None)
     monkeypatch.setattr(celery.app.amqp, "_producer_pool", None)
-    started = time.monotonic()
-    told = hub.post("C2", {"objects": [indicator() for _ in range(1_001)]}).json
-    assert time.monotonic() - started < 3
+    with without_a_hang():
+        told = hub.post("C2", {"objects": [indicator() for _ in range(1_001)]}).json
     assert told["status"] == "pending"
     assert tasks.run_sweep()["opened"] == 1
     assert hub.get(f"/crc/status/{told['id']}/", who="RW").json["success_count"] == 1_001

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub import ROOT, free_port
+from tests.patience import PATIENCE
 from tests.taxii.conftest import TAXII, Served
 
 CONFIGURATION = (ROOT / "deploy" / "nginx.conf").read_text()
@@ -103,7 +104,7 @@ def _main(folder: Path, nginx: str, upstream: str, plain: int, tls: int) -> str:
 
 
 def _wait(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

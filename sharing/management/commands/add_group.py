@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from crc.members import audit
-from crc.members.command import HubCommand, member
+from crc.members.command import HubCommand, checked_name, checked_slug, member
 from crc.members.models import Group
 from sharing import collections
 
@@ -25,15 +25,20 @@ class Command(HubCommand):
         parser.add_argument("--members", required=True, help="slugs, separated by commas")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError for an unknown member or a group that holds everyone."""
-        slugs = [slug.strip() for slug in options["members"].split(",") if slug.strip()]
+        """Raises CommandError: a bad slug, nobody, an unknown member, a group of everyone."""
+        slug = checked_slug(options["slug"], Group)
+        title = checked_name(options["title"], Group, "title")
+        # A member's inbox is called inbox-<slug>, the desk's collection "desk".
+        if slug.partition("-")[0] in {"inbox", collections.DESK}:
+            raise CommandError(f"{slug!r} would be taken for a collection of the hub's own.")
+        slugs = [one.strip() for one in options["members"].split(",") if one.strip()]
+        if not slugs:
+            raise CommandError("--members names nobody; remove_group ends a group.")
         with transaction.atomic():
-            group, _ = Group.objects.get_or_create(
-                slug=options["slug"], defaults={"title": options["title"]}
-            )
+            group, _ = Group.objects.get_or_create(slug=slug, defaults={"title": title})
             if group.everyone:
                 raise CommandError(f"{group.slug} holds every member already.")
-            group.title = options["title"]
+            group.title = title
             group.save(update_fields=["title"])
             group.members.set([member(slug) for slug in slugs])
             shelves = [shelf.alias for shelf in collections.shelves(group)]

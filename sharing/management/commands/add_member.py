@@ -1,19 +1,23 @@
 """add_member NAME --slug S --role R --ceiling TLP"""
 
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.core.validators import validate_email, validate_slug
+from django.core.validators import validate_email
 from django.db import transaction
 
 from crc.members import audit
-from crc.members.command import HubCommand
+from crc.members.command import HubCommand, checked_name, checked_slug
 from crc.members.models import Contact, Organisation
 from crc.members.roles import PortRole
 from sharing import collections
 from sharing.stix.markings import Tlp
+from sharing.stix.telltales import LONG
+
+# One letter is in every text.
+SHORTEST: Final = 2
 
 
 class Command(HubCommand):
@@ -50,9 +54,11 @@ class Command(HubCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError for a bad slug or address."""
+        """Raises CommandError for a bad slug, name, address or tell-tale."""
+        checked_slug(options["slug"], Organisation)
+        name = checked_name(options["name"], Organisation, "name")
+        telltales = self._telltales(options["telltale"])
         try:
-            validate_slug(options["slug"])
             for email in options["contact"]:
                 validate_email(email)
         except ValidationError as error:
@@ -63,12 +69,12 @@ class Command(HubCommand):
             organisation, made = Organisation.objects.update_or_create(
                 slug=options["slug"],
                 defaults={
-                    "name": options["name"],
+                    "name": name,
                     "port_role": options["role"],
                     "is_active": True,
                     # What is not said stays as it is.
                     **({"ceiling": options["ceiling"]} if options["ceiling"] else {}),
-                    **({"telltales": options["telltale"]} if options["telltale"] else {}),
+                    **({"telltales": telltales} if telltales else {}),
                 },
             )
             for email in options["contact"]:
@@ -87,3 +93,17 @@ class Command(HubCommand):
             inbox=alias,
             made=made,
         )
+
+    def _telltales(self, given: list[str] | None) -> list[str]:
+        words = [word.strip() for word in given or ()]
+        for word in words:
+            if len(word) < SHORTEST:
+                raise CommandError(
+                    f"The tell-tale {word!r} is too short: it would be found everywhere."
+                )
+            if len(word) < LONG:
+                self.warn(
+                    f"the tell-tale {word!r} is short. Such a word counts only where it stands by "
+                    "itself, not inside another; give the longer form too, such as the domain."
+                )
+        return words

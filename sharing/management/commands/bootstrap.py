@@ -7,7 +7,8 @@ from django.db import transaction
 
 from crc.members import audit
 from crc.members.command import HubCommand
-from crc.members.models import Group
+from crc.members.models import Group, User
+from crc.members.roles import PortRole
 from sharing import collections
 
 
@@ -28,7 +29,10 @@ class Command(HubCommand):
                 )
             ]
             shelves = [shelf.alias for group, _ in groups for shelf in collections.shelves(group)]
-            shelves.append(collections.desk().alias)
+            shelves += [collections.desk().alias, collections.sightings().alias]
             if any(made for _, made in groups):
                 audit.record("hub.bootstrapped", actor="operator", subject="hub")
-        self.answer(options, f"Ready: {', '.join(shelves)}.", collections=shelves)
+        people = User.objects.filter(organisation__port_role=PortRole.DESK, is_active=True).count()
+        self.answer(
+            options, f"Ready: {', '.join(shelves)}.", collections=shelves, desk_people=people
+        )

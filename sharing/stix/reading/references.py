@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from sharing.stix.markings import Json
@@ -9,6 +10,9 @@ from sharing.stix.reading.identifiers import CONTRIBUTING
 from sharing.stix.reading.verdict import Problem
 
 _SHOWN_CHARS: Final = 80
+# No id is longer, and what is remembered must stay small.
+_ID_CHARS: Final = 300
+_REMEMBERED: Final = 8_192
 _ID: Final = re.compile(
     r"([a-z][a-z0-9-]+[a-z0-9])"
     r"--[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
@@ -121,12 +125,19 @@ def problems(obj: Json) -> Iterator[Problem]:
 
 def _misdirected(name: str, value: Any, allowed: _Only | _AnyBut) -> Iterator[Problem]:
     for ref in value if isinstance(value, list) else [value]:
-        named = _ID.fullmatch(ref) if isinstance(ref, str) else None
+        named = _named(ref) if isinstance(ref, str) and len(ref) <= _ID_CHARS else None
         if not named:
             yield Problem("bad-reference", f"{name} must hold ids, not {str(ref)[:_SHOWN_CHARS]!r}")
-        elif (named[1] in allowed) is isinstance(allowed, _AnyBut):
-            yield Problem("bad-reference", f"{name} must not name a {named[1][:_SHOWN_CHARS]}"
+        elif (named in allowed) is isinstance(allowed, _AnyBut):
+            yield Problem("bad-reference", f"{name} must not name a {named[:_SHOWN_CHARS]}"
                                            f"{_instead(allowed)}")  # fmt: skip
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _named(ref: str) -> str | None:
+    """The type an id is of. Sightings name the same few things again and again."""
+    found = _ID.fullmatch(ref)
+    return found[1] if found else None
 
 
 def _instead(allowed: Iterable[str]) -> str:

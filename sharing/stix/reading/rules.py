@@ -1,11 +1,12 @@
 """What STIX demands of an object and its schema cannot say. Rules run on objects that fit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from sharing.stix.markings import (
     EXTENSION_ID,
     MARKING_IDS,
+    STATEMENT_IDS,
     Json,
     Tlp,
     UnknownMarking,
@@ -22,7 +23,7 @@ _SHOWN_CHARS: Final = 80
 
 def problems(obj: Json) -> Iterator[Problem]:
     """Every rule of STIX or of the hub that ``obj`` breaks."""
-    for rule in _RULES:
+    for rule in _rules_for(obj["type"]):
         yield from rule(obj)
 
 
@@ -36,7 +37,7 @@ REFUSE_FOREIGN_NAMESPACES: Final = True
 
 
 def _deterministic_id(obj: Json) -> Iterator[Problem]:
-    if obj["type"] not in CONTRIBUTING or obj["id"][_UUID_VERSION] != "5":
+    if obj["id"][_UUID_VERSION] != "5":
         return
     expected = sco_id(obj)
     if expected is None:
@@ -65,6 +66,8 @@ def granular_refs(obj: Json) -> list[str]:
 
 def _markings(obj: Json) -> Iterator[Problem]:
     refs = [*obj.get("object_marking_refs", ()), *granular_refs(obj)]
+    if not refs:
+        return
     if obj["id"] in refs:
         yield Problem("bad-reference", "a marking must not mark itself")
     try:
@@ -94,9 +97,10 @@ def _selects(obj: Any, selector: str) -> bool:
 
 
 def _tlp_definition(obj: Json) -> Iterator[Problem]:
-    """The nine TLP markings are fixed (7.2.1.4 and the TLP 2.0 extension): nobody redefines one."""
-    if obj["type"] != "marking-definition":
-        return
+    """The nine TLP markings are fixed (7.2.1.4 and the TLP 2.0 extension): nobody redefines one.
+
+    Nor does anybody turn a published statement into something else.
+    """
     marking = obj["id"]
     given = _extension(obj, EXTENSION_ID)
     if marking in _TLP2 or given:
@@ -107,6 +111,8 @@ def _tlp_definition(obj: Json) -> Iterator[Problem]:
                                              "extension that OASIS published")  # fmt: skip
     elif marking in _TLP1 and obj.get("definition") != {"tlp": _TLP1[marking]}:
         yield Problem("unknown-marking", "id is that of a TLP 1.0 marking, the definition is not")
+    elif marking in STATEMENT_IDS and obj.get("definition_type") != "statement":
+        yield Problem("unknown-marking", "id is that of a published statement, this is none")
 
 
 # Extensions the hub itself reads.
@@ -117,7 +123,7 @@ _LARGEST_SCORE: Final = 100
 
 def _incident(obj: Json) -> Iterator[Problem]:
     """Only what every draft of the incident extension shares: there are three under one id."""
-    core = _extension(obj, _INCIDENT_CORE) if obj["type"] == "incident" else {}
+    core = _extension(obj, _INCIDENT_CORE)
     for name in ("determination", "investigation_status", "recoverability"):
         if not isinstance(core.get(name, ""), str):
             yield Problem("bad-extension", f"{name} in the incident extension must be text")
@@ -132,12 +138,18 @@ def _extension(obj: Json, name: str) -> Json:
     return found
 
 
-_RULES: Final[tuple[Rule, ...]] = (
+_FOR_ALL: Final[tuple[Rule, ...]] = (
     times.problems,
     references.problems,
     languages.problems,
-    _deterministic_id,
     _markings,
-    _tlp_definition,
-    _incident,
 )
+_FOR_TYPE: Final[Mapping[str, tuple[Rule, ...]]] = {
+    **dict.fromkeys(CONTRIBUTING, (_deterministic_id,)),
+    "marking-definition": (_tlp_definition,),
+    "incident": (_incident,),
+}
+
+
+def _rules_for(kind: str) -> tuple[Rule, ...]:
+    return _FOR_ALL + _FOR_TYPE.get(kind, ())

@@ -1,5 +1,6 @@
 """add_user EMAIL --member S --role R --password-stdin"""
 
+import getpass
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -12,7 +13,7 @@ from django.db import transaction
 
 from crc.members import audit
 from crc.members.command import HubCommand, member
-from crc.members.models import User
+from crc.members.models import Organisation, User
 from crc.members.roles import DESK_ROLES, UserRole
 
 
@@ -31,21 +32,21 @@ class Command(HubCommand):
         parser.add_argument(
             "--password-stdin",
             action="store_true",
-            required=True,
-            help="read the password from standard input, one line",
+            help="read the password from standard input, one line; a terminal is asked for it",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError: bad address, weak password, a desk role outside the desk."""
+        """Raises CommandError: bad address, weak password, a role that makes no sense there."""
         organisation = member(options["member"])
-        if options["role"] in DESK_ROLES and not organisation.is_desk:
-            raise CommandError(
-                f"{options['role']} is a role of the desk; {organisation.slug} is not the desk."
-            )
-        email, password = options["email"].strip().lower(), sys.stdin.readline().rstrip("\r\n")
-        draft = User(email=email, name=options["name"], organisation=organisation)
+        _check_role(options["role"], organisation)
+        email = options["email"].strip().lower()
         try:
             validate_email(email)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        password = _password(from_stdin=options["password_stdin"])
+        draft = User(email=email, name=options["name"], organisation=organisation)
+        try:
             validate_password(password, draft)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
@@ -70,3 +71,28 @@ class Command(HubCommand):
             email=email,
             role=user.role,
         )
+
+
+def _check_role(role: str, organisation: Organisation) -> None:
+    if role in DESK_ROLES and not organisation.is_desk:
+        raise CommandError(f"{role} is a role of the desk; {organisation.slug} is not the desk.")
+    if role not in DESK_ROLES and organisation.is_desk:
+        raise CommandError(
+            f"{role} is no role at the desk: its people could open neither the queue nor a case. "
+            "Say --role analyst or --role desk-admin."
+        )
+
+
+def _password(*, from_stdin: bool) -> str:
+    """From standard input; a terminal is asked, unseen and twice. Raises CommandError."""
+    if sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+        if getpass.getpass("The same again: ") != password:
+            raise CommandError("The two were not the same. Nothing was changed.")
+        return password
+    if not from_stdin:
+        raise CommandError("Say --password-stdin and send the password on standard input.")
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise CommandError("No password came on standard input.")
+    return password

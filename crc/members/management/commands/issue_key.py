@@ -1,14 +1,18 @@
-"""issue_key --member S --scope X [--scope Y] [--label L] [--markings M]"""
+"""issue_key --member S --scope X [--scope Y] [--label L] [--markings M] [--days N]"""
 
 from argparse import ArgumentParser
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from crc.members import keys
-from crc.members.command import HubCommand, member
+from crc.members.command import HubCommand, longest, member
+from crc.members.models import ApiKey
 from crc.members.roles import Markings, Scope
+
+MAX_DAYS: Final = 3_650
 
 
 class Command(HubCommand):
@@ -28,12 +32,23 @@ class Command(HubCommand):
             default=Markings.TLP2.value,
             help="tlp1+2 for a tool that reads TLP 1 alone: it is never given more than TLP:AMBER",
         )
-        parser.add_argument("--days", type=int, default=0, help="expires after so many days")
+        parser.add_argument(
+            "--days",
+            type=int,
+            help=f"expires after so many days, {MAX_DAYS} at most; else it is good until revoked",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError for an unknown member."""
-        organisation = member(options["member"])
-        expires = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
+        """Raises CommandError for an unknown member, a life that is none, a label too long."""
+        organisation, days = member(options["member"]), options["days"]
+        if days is not None and not 1 <= days <= MAX_DAYS:
+            raise CommandError(
+                f"A key cannot live for {days} days. Say 1 to {MAX_DAYS}, or leave --days out for "
+                "a key that is good until revoked."
+            )
+        if len(options["label"]) > longest(ApiKey, "label"):
+            raise CommandError(f"A label has {longest(ApiKey, 'label')} characters at most.")
+        expires = timezone.now() + timedelta(days=days) if days else None
         key, token = keys.issue(
             organisation,
             options["scope"],

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('alerts', '0002_initial'),
+        ('alerts', '0003_desk_entry'),
         ('members', '0001_initial'),
         ('sharing', '0001_initial'),
     ]

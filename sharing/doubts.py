@@ -1,0 +1,162 @@
+"""What a report's values would give away, and what blocking them would break.
+
+Three grades: what plainly names the source is left out; what may name it, is a member's or the
+hub's own, or is needed by everybody is doubtful: nothing goes out by itself while a report holds
+such a value, and the desk releases it only by confirming it.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from django.conf import settings
+
+from crc.members.models import Contact, Organisation, User
+from crc.members.roles import PortRole
+from sharing.intake import own_names, understood
+from sharing.models import Report
+from sharing.stix.extract import (
+    HASHES,
+    IndicatorKind,
+    host_of,
+    itself_and_parents,
+    own_label,
+)
+from sharing.stix.telltales import LONG, Telltales, brand, rare_words
+from sharing.stix.wellknown import is_open_to_anybody, known_as
+
+NAMES_THE_SOURCE: Final = "it may name the reporter"
+NAMES_A_MEMBER: Final = "it may name a member of the port"
+A_MEMBERS: Final = "a member's own"
+THE_HUBS: Final = "the hub's own"
+
+
+def telltales(organisation: Organisation) -> Telltales:
+    """Words that would give this member away."""
+    people: list[User | Contact] = [*organisation.users.all(), *organisation.contacts.all()]
+    domains = _domains([person.email for person in people])
+    # "Duty officer" is nobody's name.
+    names = [person.name for person in people if brand(person.name)]
+    return Telltales(
+        [
+            organisation.name,
+            organisation.identity_id,
+            *organisation.telltales,
+            *(name for name in own_names(organisation) if not is_open_to_anybody(name)),
+            *(person.email for person in people),
+            *names,
+        ],
+        hints=[
+            brand(organisation.name),
+            *_telling_slug(organisation),
+            *(brand(own_label(domain)) for domain in domains),
+            *(word for name in names for word in rare_words(name)),
+        ],
+        chosen=organisation.telltales,
+    )
+
+
+def _telling_slug(organisation: Organisation) -> list[str]:
+    """The slug, unless it is one word that the name begins a word with: "rail" tells nothing."""
+    slug, words = organisation.slug.lower(), organisation.name.lower().split()
+    return [] if any(word.startswith(slug) for word in words) else [slug]
+
+
+def _domains(emails: list[str]) -> set[str]:
+    """The mail domains by which a member is known; a mail service's is nobody's."""
+    domains = {email.rpartition("@")[2].lower() for email in emails}
+    return {domain for domain in domains if not is_open_to_anybody(domain)}
+
+
+def withheld(report: Report, words: Telltales) -> frozenset[str]:
+    """Indicator values that stay private: held back by the reporter, or naming the source."""
+    return frozenset(report.withheld) | frozenset(
+        found.value for found in understood(report).indicators if words.plainly_in(found.value)
+    )
+
+
+def doubts(report: Report) -> dict[str, str]:
+    """The values of a report that only a person may release, each with the reason."""
+    words = telltales(report.submission.source)
+    private = withheld(report, words)
+    found = [i for i in understood(report).indicators if i.value not in private]
+    # A hash is noise: letters that stand together in it say nothing.
+    speaking = [i.value for i in found if i.kind not in HASHES]
+    claims = _claims()
+    named = dict.fromkeys(claims.names.disguised_in(speaking), NAMES_A_MEMBER)
+    named |= dict.fromkeys(words.disguised_in(speaking), NAMES_THE_SOURCE)
+    reasons = {
+        i.value: named.get(i.value) or claims.owner(i.kind, i.value) or known_as(i.kind, i.value)
+        for i in found
+    }
+    return {value: reason for value, reason in reasons.items() if reason}
+
+
+@dataclass(frozen=True)
+class _Claims:
+    """What belongs to whom: domains and addresses, those above them, networks; members' names."""
+
+    hosts: dict[str, str]
+    above: dict[str, str]
+    networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, str]]
+    names: Telltales
+
+    def owner(self, kind: IndicatorKind, value: str) -> str:
+        """Whose own this is, or is below it: lists block what is below a name with it."""
+        host = host_of(kind, value)
+        for name in itself_and_parents(host):
+            if name in self.hosts:
+                return self.hosts[name]
+        if host in self.above or not self.networks:
+            return self.above.get(host, "")
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return ""
+        return next((o for net, o in self.networks if _holds(net, address)), "")
+
+
+def _holds(
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> bool:
+    return network.version == address.version and address in network
+
+
+def _claims() -> _Claims:
+    """What every active member and the hub is known to have, as far as the hub was told."""
+    members = Organisation.objects.filter(is_active=True)
+    emails = [
+        *User.objects.filter(organisation__in=members).values_list("email", flat=True),
+        *Contact.objects.filter(organisation__in=members).values_list("email", flat=True),
+    ]
+    told = [word.lower() for row in members for word in row.telltales if "." in word or ":" in word]
+    claimed = dict.fromkeys((*_domains(emails), *told), A_MEMBERS)
+    claimed |= dict.fromkeys(_hub_hosts(), THE_HUBS)
+    above = {up: owner for name, owner in claimed.items() for up in itself_and_parents(name)}
+    networks = [(net, owner) for name, owner in claimed.items() for net in _as_network(name)]
+    return _Claims(
+        claimed, above, networks, Telltales(_long_names(members.exclude(port_role=PortRole.DESK)))
+    )
+
+
+def _hub_hosts() -> set[str]:
+    mail = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">")
+    names = {host_of(IndicatorKind.URL, settings.BASE_URL), mail, *settings.ALLOWED_HOSTS}
+    return {name.lower().strip(".") for name in names} - {"*", ""}
+
+
+def _as_network(name: str) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    try:
+        yield ipaddress.ip_network(name, strict=False)
+    except ValueError:
+        return
+
+
+def _long_names(members: Iterable[Organisation]) -> Iterator[str]:
+    """Full names, and brands of several words: one word of another's name is no name yet."""
+    for member in members:
+        for name in (member.name, brand(member.name)):
+            if len(name) >= LONG and (name == member.name or " " in name):
+                yield name
