@@ -1,34 +1,114 @@
-"""Who was sent a warning, and who has answered."""
+"""Who was sent a warning, whom it reached, who has answered, and the time it took."""
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from statistics import median
+from typing import Final
 
-from alerts import answers
-from alerts.models import Alert, Answer, Delivery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+
+from alerts.models import Alert, Answer, Delivery, Escalation
 from crc.members.models import Organisation
+from crc.members.roles import PortRole
+
+# The hub's own inbox counts once somebody has looked.
+_REACHED: Final = Q(state=Delivery.State.SENT) & ~Q(channel="inbox") | Q(seen_at__isnull=False)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How long something took from the raising of the warning: first, median and last of many."""
+
+    first: timedelta
+    median: timedelta
+    last: timedelta
+
+
+def _spread(times: Sequence[timedelta]) -> Spread | None:
+    if not times:
+        return None
+    middle = median(one.total_seconds() for one in times)
+    return Spread(min(times), timedelta(seconds=middle), max(times))
 
 
 @dataclass(frozen=True)
 class Line:
-    """One member's line: its deliveries and its newest answer."""
+    """One member's line: its deliveries, its newest answer and when the first came, its ladder."""
 
     organisation: Organisation
-    deliveries: list[Delivery]
-    answer: Answer | None
+    raised_at: datetime
+    deliveries: list[Delivery] = field(default_factory=list)
+    answer: Answer | None = None
+    answered_at: datetime | None = None
+    escalation: Escalation | None = None
+
+    @cached_property
+    def reached_at(self) -> datetime | None:
+        """When the first of its people was reached; None while nobody was."""
+        return min(filter(None, map(_reached_at, self.deliveries)), default=None)
 
     @property
     def reached(self) -> bool:
-        """Whether anything got through. The hub's own inbox counts once somebody has looked."""
-        return any(
-            row.seen_at if row.channel == "inbox" else row.state == Delivery.State.SENT
-            for row in self.deliveries
-        )
+        """Whether anything got through."""
+        return self.reached_at is not None
+
+    @property
+    def affected(self) -> bool:
+        """Whether the member says so now."""
+        return self.answer is not None and self.answer.choice == Answer.Choice.AFFECTED
+
+    @property
+    def reached_after(self) -> timedelta | None:
+        """From the raising of the warning."""
+        return self.reached_at - self.raised_at if self.reached_at else None
+
+    @property
+    def answered_after(self) -> timedelta | None:
+        """From the raising of the warning to the first answer."""
+        return self.answered_at - self.raised_at if self.answered_at else None
+
+    @property
+    def calls(self) -> list[Delivery]:
+        """The deliveries of the ladder, in order."""
+        return [row for row in self.deliveries if row.step]
+
+    @property
+    def troubles(self) -> list[Delivery]:
+        """What did not go out, or not yet."""
+        well = {Delivery.State.SENT, Delivery.State.SKIPPED}
+        return [row for row in self.deliveries if row.reason and row.state not in well]
+
+    @property
+    def urgency(self) -> int:
+        """What the desk must see first: affected, then unanswered, the ended ladders before."""
+        if self.affected:
+            return 0
+        if self.answer:
+            return 3
+        ended = self.escalation and self.escalation.state == Escalation.State.ENDED
+        return 1 if ended else 2
+
+
+def _reached_at(row: Delivery) -> datetime | None:
+    if row.channel != "inbox" and row.state == Delivery.State.SENT:
+        return row.sent_at
+    return row.seen_at
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """The lines, those that have not answered first, and their sums."""
+class Sums:
+    """Some lines in figures. ``lines`` are in the order of their urgency."""
 
+    title: str
     lines: list[Line]
+
+    @property
+    def warned(self) -> int:
+        """How many members."""
+        return len(self.lines)
 
     @property
     def reached(self) -> int:
@@ -43,20 +123,118 @@ class Coverage:
     @property
     def affected(self) -> int:
         """How many members say so now."""
+        return sum(line.affected for line in self.lines)
+
+    @cached_property
+    def to_reach(self) -> Spread | None:
+        """The time it took to reach those that were."""
+        return _spread([line.reached_after for line in self.lines if line.reached_after])
+
+    @cached_property
+    def to_answer(self) -> Spread | None:
+        """The time it took those that answered."""
+        return _spread([line.answered_after for line in self.lines if line.answered_after])
+
+
+@dataclass(frozen=True)
+class Coverage(Sums):
+    """One warning's whole coverage, and the same for each port role that was warned."""
+
+    @cached_property
+    def roles(self) -> list[Sums]:
+        """In the order of their names."""
+        by_role: dict[str, list[Line]] = defaultdict(list)
+        for line in self.lines:
+            by_role[line.organisation.port_role].append(line)
+        return sorted(
+            (Sums(PortRole(role).label, lines) for role, lines in by_role.items()),
+            key=lambda sums: sums.title,
+        )
+
+    @property
+    def ended(self) -> int:
+        """How many ladders ended without an answer."""
+        return self._ladders(Escalation.State.ENDED)
+
+    @property
+    def climbing(self) -> int:
+        """How many members are being called."""
+        return self._ladders(Escalation.State.CLIMBING)
+
+    def _ladders(self, state: Escalation.State) -> int:
         return sum(
-            line.answer is not None and line.answer.choice == Answer.Choice.AFFECTED
-            for line in self.lines
+            line.escalation is not None and line.escalation.state == state for line in self.lines
         )
 
 
-def coverage(alert: Alert) -> Coverage:
-    """The coverage of one warning."""
-    newest = answers.current(alert)
-    lines: dict[int, Line] = {}
-    rows = alert.deliveries.select_related("organisation").order_by("organisation__name", "channel")
-    for row in rows:
-        line = lines.setdefault(
-            row.organisation_id, Line(row.organisation, [], newest.get(row.organisation_id))
+def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
+    """The coverage of one warning, ``of`` one member or all: four questions however many."""
+    rows, answered, ladders = alert.deliveries.all(), alert.answers.all(), alert.escalations.all()
+    if of:
+        rows, answered = rows.filter(organisation=of), answered.filter(organisation=of)
+        ladders = ladders.filter(organisation=of)
+    by_member: dict[int, list[Delivery]] = defaultdict(list)
+    for row in rows.order_by("step", "channel", "address"):
+        by_member[row.organisation_id].append(row)
+    newest: dict[int, Answer] = {}
+    first: dict[int, datetime] = {}
+    for answer in answered.select_related("user").order_by("at", "pk"):
+        newest[answer.organisation_id] = answer
+        first.setdefault(answer.organisation_id, answer.at)
+    escalations = {row.organisation_id: row for row in ladders}
+    lines = [
+        Line(
+            member,
+            alert.raised_at,
+            by_member[member.pk],
+            newest.get(member.pk),
+            first.get(member.pk),
+            escalations.get(member.pk),
         )
-        line.deliveries.append(row)
-    return Coverage(sorted(lines.values(), key=lambda line: line.answer is not None))
+        for member in Organisation.objects.filter(pk__in=by_member).order_by("name")
+    ]
+    return Coverage("", sorted(lines, key=lambda line: line.urgency))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One warning in figures, for lists of many."""
+
+    alert: Alert
+    warned: int
+    reached: int
+    answered: int
+    affected: int
+
+
+def summaries(alerts: QuerySet[Alert]) -> list[Summary]:
+    """Many warnings in figures, from three questions."""
+    found = list(alerts)
+    pks = [alert.pk for alert in found]
+    sent = Delivery.objects.filter(alert__in=pks).order_by().values("alert")
+    members = Count("organisation", distinct=True)
+    counts = {
+        row["alert"]: row
+        for row in sent.annotate(
+            warned=members, reached=Count("organisation", filter=_REACHED, distinct=True)
+        )
+    }
+    newer = Answer.objects.filter(
+        alert=OuterRef("alert"), organisation=OuterRef("organisation")
+    ).filter(Q(at__gt=OuterRef("at")) | Q(at=OuterRef("at"), pk__gt=OuterRef("pk")))
+    newest = Answer.objects.filter(~Exists(newer), alert__in=pks).order_by().values("alert")
+    said = {
+        row["alert"]: row
+        for row in newest.annotate(
+            answered=Count("pk"), affected=Count("pk", filter=Q(choice=Answer.Choice.AFFECTED))
+        )
+    }
+    none = {"warned": 0, "reached": 0, "answered": 0, "affected": 0, "alert": None}
+    return [
+        Summary(
+            alert,
+            *((none | counts.get(alert.pk, {}))[name] for name in ("warned", "reached")),
+            *((none | said.get(alert.pk, {}))[name] for name in ("answered", "affected")),
+        )
+        for alert in found
+    ]

@@ -7,7 +7,7 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 
-from alerts import audience
+from alerts import audience, ladder
 from alerts.channels import CHANNELS
 from alerts.models import Alert, Delivery
 from alerts.severity import Severity
@@ -18,7 +18,7 @@ from sharing.models import Release
 from sharing.stix.markings import Tlp
 
 _COLUMNS: Final = (
-    "id alert_id organisation_id channel address host rank raised_at state attempts next_try_at "
+    "id alert_id organisation_id channel address step host rank raised_at state attempts next_try_at "
     "reason"
 ).split()
 
@@ -43,7 +43,10 @@ def raise_alert(
         title=title,
         body=body,
     )
-    deliver(alert, audience.addresses(audience.members(group, Tlp(release.tlp), silent=silent)))
+    to = audience.addresses(audience.members(group, Tlp(release.tlp), silent=silent))
+    deliver(alert, to)
+    if severity is Severity.CRITICAL:
+        ladder.begin(alert, {address.organisation_id for address in to})
     audit.record(
         "alert.raised",
         actor="hub",
@@ -55,8 +58,11 @@ def raise_alert(
     return alert
 
 
-def deliver(alert: Alert, addresses: Iterable[audience.Address]) -> None:
-    """The rows by which a warning goes out to these addresses, inside the caller's transaction."""
+def deliver(alert: Alert, addresses: Iterable[audience.Address], *, step: int = 0) -> None:
+    """The rows by which a warning goes out to these addresses, inside the caller's transaction.
+
+    ``step`` is the call of the ladder that this is; the warning itself is 0.
+    """
     rank = Severity(alert.severity).rank
     hotsql.insert(
         Delivery,
@@ -68,6 +74,7 @@ def deliver(alert: Alert, addresses: Iterable[audience.Address]) -> None:
                 to.organisation_id,
                 to.channel,
                 to.address,
+                step,
                 CHANNELS[to.channel].host(to.address),
                 rank,
                 alert.raised_at,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from alerts import desk, views
+from alerts import coverage_pages, desk, ladder_pages, views
 
 urlpatterns = [
     path("warnings/", views.warnings, name="warnings"),
@@ -17,5 +17,12 @@ urlpatterns = [
     path("desk/<slug:reference>/release/", desk.release_case, name="release"),
     path("desk/<slug:reference>/decline/", desk.decline_case, name="decline"),
     path("desk/jumps/<int:pk>/looked-at/", desk.looked_at, name="looked-at"),
-    path("desk/warnings/<uuid:pk>/", desk.warning_coverage, name="coverage"),
+    path("desk/warnings/<uuid:pk>/", coverage_pages.show, name="coverage"),
+    path("desk/warnings/<uuid:pk>/<slug:slug>/", coverage_pages.member, name="coverage-member"),
+    path(
+        "desk/warnings/<uuid:pk>/<slug:slug>/answer/", coverage_pages.answer_for, name="answer-for"
+    ),
+    path("desk/warnings/<uuid:pk>/<slug:slug>/pause/", coverage_pages.pause, name="pause-calls"),
+    path("ladder/", ladder_pages.show, name="ladder"),
+    path("ladder/<slug:what>/", ladder_pages.act, name="ladder-act"),
 ]
