@@ -229,12 +229,14 @@ def summaries(alerts: QuerySet[Alert]) -> list[Summary]:
             answered=Count("pk"), affected=Count("pk", filter=Q(choice=Answer.Choice.AFFECTED))
         )
     }
-    none = {"warned": 0, "reached": 0, "answered": 0, "affected": 0, "alert": None}
+    nothing: dict[str, int] = {}
     return [
         Summary(
             alert,
-            *((none | counts.get(alert.pk, {}))[name] for name in ("warned", "reached")),
-            *((none | said.get(alert.pk, {}))[name] for name in ("answered", "affected")),
+            warned=counts.get(alert.pk, nothing).get("warned", 0),
+            reached=counts.get(alert.pk, nothing).get("reached", 0),
+            answered=said.get(alert.pk, nothing).get("answered", 0),
+            affected=said.get(alert.pk, nothing).get("affected", 0),
         )
         for alert in found
     ]

@@ -140,7 +140,7 @@ def _member_page(
             "answers": alert.answers.filter(organisation=organisation),
             "steps": [
                 (step, words)
-                for step, (words, _) in zip(
+                for step, (words, _listed) in zip(
                     steps, ladder.described(organisation, steps), strict=True
                 )
             ],
@@ -157,7 +157,7 @@ def _member_page(
 @for_desk
 def answer_for(request: MemberRequest, pk: str, slug: str) -> HttpResponse:
     """Write down what the member said on the phone."""
-    alert, organisation, _line_ = _line(pk, slug)
+    alert, organisation, _unused = _line(pk, slug)
     form = PhoneForm(request.POST)
     if not form.is_valid():
         return _member_page(request, pk, slug, form)

@@ -7,6 +7,7 @@ killed in it leaves all as it was, and killed after it leaves deliveries that th
 from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -128,7 +129,7 @@ def _tell_the_desk(now: datetime) -> int:
 
 
 @transaction.atomic
-def _tell(about: object) -> int:
+def _tell(about: UUID) -> int:
     untold = Escalation.objects.filter(alert=about, state=State.ENDED, told=False)
     count = untold.update(told=True)
     if not count:

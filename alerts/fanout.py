@@ -18,8 +18,8 @@ from sharing.models import Release
 from sharing.stix.markings import Tlp
 
 _COLUMNS: Final = (
-    "id alert_id organisation_id channel address step host rank raised_at state attempts next_try_at "
-    "reason"
+    "id alert_id organisation_id channel address step host rank raised_at state attempts "
+    "next_try_at reason"
 ).split()
 
 

@@ -1,4 +1,4 @@
-"""A member's ladder: whom to call, and how long to wait, while nobody answers a critical warning."""
+"""A member's ladder: whom to call, and how long to wait, while it does not answer."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def steps_of(organisations: Collection[int]) -> dict[int, list[LadderStep]]:
 
 
 def _standard(organisations: Collection[int]) -> dict[int, list[LadderStep]]:
-    officers = [
+    officers: list[Contact | User] = [
         *Contact.objects.filter(organisation__in=organisations, is_active=True),
         *User.objects.filter(organisation__in=organisations, is_active=True).exclude(
             role=UserRole.MEMBER_ADMIN
@@ -69,10 +69,12 @@ def _standard(organisations: Collection[int]) -> dict[int, list[LadderStep]]:
         organisation__in=organisations, is_active=True, role=UserRole.MEMBER_ADMIN
     )
     called: dict[int, dict[str, int]] = {pk: {} for pk in organisations}
-    for minutes, people in ((OFFICERS_MINUTES, officers), (ADMINS_MINUTES, admins)):
-        for person in people:
-            # Once each: an officer who is listed as a contact too is no second person.
-            called[person.organisation_id].setdefault(person.email.lower(), minutes)
+    waits = [(one, OFFICERS_MINUTES) for one in officers] + [
+        (one, ADMINS_MINUTES) for one in admins
+    ]
+    for person, minutes in waits:
+        # Once each: an officer who is listed as a contact too is no second person.
+        called[person.organisation_id].setdefault(person.email.lower(), minutes)
     return {pk: _together(pk, waits) for pk, waits in called.items()}
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -147,6 +147,8 @@ def _drills(member: Organisation) -> list[Drill]:
 @for_members
 def act(request: MemberRequest, what: str) -> HttpResponse:
     """Do ``what`` to the ladder, for member admins. Others are told whom to ask."""
+    if what != "add" and what not in _ACTIONS:
+        raise Http404
     if not may_change(request.user):
         messages.error(request, _("Only your member admins can change this."))
         return redirect("ladder")

@@ -8,6 +8,7 @@ urlpatterns = [
     path("warnings/", views.warnings, name="warnings"),
     path("warnings/events/", views.events, name="events"),
     path("warnings/<uuid:pk>/", views.warning, name="warning"),
+    path("warnings/<uuid:pk>/report/", views.report_too, name="warning-report"),
     path("answer/<str:token>/", views.answer, name="answer"),
     path("desk/", desk.queue, name="desk"),
     path("desk/<slug:reference>/", desk.case, name="case"),
