@@ -2,20 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from statistics import median
 from typing import Final
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
 from alerts.models import Alert, Answer, Delivery, Escalation
 from crc.members.models import Organisation
 from crc.members.roles import PortRole
 
 # The hub's own inbox counts once somebody has looked.
-_REACHED: Final = Q(state=Delivery.State.SENT) & ~Q(channel="inbox") | Q(seen_at__isnull=False)
+_SENT: Final = Q(state=Delivery.State.SENT) & ~Q(channel="inbox")
+_REACHED: Final = _SENT | Q(seen_at__isnull=False)
+_WELL: Final = (Delivery.State.SENT, Delivery.State.SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,16 @@ def _spread(times: Sequence[timedelta]) -> Spread | None:
 
 @dataclass(frozen=True)
 class Line:
-    """One member's line: its deliveries, its newest answer and when the first came, its ladder."""
+    """One member's line: when the first of its people was reached, its newest answer and when the
+    first came, its ladder, and its deliveries; among many lines only those that are in trouble."""
 
     organisation: Organisation
     raised_at: datetime
-    deliveries: list[Delivery] = field(default_factory=list)
-    answer: Answer | None = None
-    answered_at: datetime | None = None
-    escalation: Escalation | None = None
-
-    @cached_property
-    def reached_at(self) -> datetime | None:
-        """When the first of its people was reached; None while nobody was."""
-        return min(filter(None, map(_reached_at, self.deliveries)), default=None)
+    reached_at: datetime | None
+    deliveries: list[Delivery]
+    answer: Answer | None
+    answered_at: datetime | None
+    escalation: Escalation | None
 
     @property
     def reached(self) -> bool:
@@ -78,8 +77,7 @@ class Line:
     @property
     def troubles(self) -> list[Delivery]:
         """What did not go out, or not yet."""
-        well = {Delivery.State.SENT, Delivery.State.SKIPPED}
-        return [row for row in self.deliveries if row.reason and row.state not in well]
+        return [row for row in self.deliveries if row.reason and row.state not in _WELL]
 
     @property
     def urgency(self) -> int:
@@ -90,12 +88,6 @@ class Line:
             return 3
         ended = self.escalation and self.escalation.state == Escalation.State.ENDED
         return 1 if ended else 2
-
-
-def _reached_at(row: Delivery) -> datetime | None:
-    if row.channel != "inbox" and row.state == Delivery.State.SENT:
-        return row.sent_at
-    return row.seen_at
 
 
 @dataclass(frozen=True)
@@ -168,11 +160,14 @@ class Coverage(Sums):
 
 
 def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
-    """The coverage of one warning, ``of`` one member or all: four questions however many."""
+    """The coverage of one warning, ``of`` one member or all: five questions however many."""
     rows, answered, ladders = alert.deliveries.all(), alert.answers.all(), alert.escalations.all()
     if of:
         rows, answered = rows.filter(organisation=of), answered.filter(organisation=of)
         ladders = ladders.filter(organisation=of)
+    reached = _reached(rows)
+    if not of:
+        rows = rows.exclude(reason="").exclude(state__in=_WELL)
     by_member: dict[int, list[Delivery]] = defaultdict(list)
     for row in rows.order_by("step", "channel", "address"):
         by_member[row.organisation_id].append(row)
@@ -186,14 +181,25 @@ def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
         Line(
             member,
             alert.raised_at,
+            reached[member.pk],
             by_member[member.pk],
             newest.get(member.pk),
             first.get(member.pk),
             escalations.get(member.pk),
         )
-        for member in Organisation.objects.filter(pk__in=by_member).order_by("name")
+        for member in Organisation.objects.filter(pk__in=reached).order_by("name")
     ]
     return Coverage("", sorted(lines, key=lambda line: line.urgency))
+
+
+def _reached(rows: QuerySet[Delivery]) -> dict[int, datetime | None]:
+    """When the first of each member's people was reached; None for who was warned in vain."""
+    times = rows.order_by().values("organisation")
+    times = times.annotate(sent=Min("sent_at", filter=_SENT), seen=Min("seen_at"))
+    return {
+        row["organisation"]: min(filter(None, (row["sent"], row["seen"])), default=None)
+        for row in times
+    }
 
 
 @dataclass(frozen=True)

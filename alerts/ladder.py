@@ -160,7 +160,7 @@ def described(organisation: Organisation, steps: Sequence[LadderStep]) -> list[t
     """Each step in words that hold no secret, and whether it can still be called."""
     known = {(choice.channel, choice.address): choice.words for choice in choices(organisation)}
     return [
-        (words or step.channel, words is not None)
+        (words or (step.channel if "://" in step.address else step.address), words is not None)
         for step in steps
         for words in [known.get((step.channel, step.address))]
     ]

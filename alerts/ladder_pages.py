@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import escalation, ladder, tasks
+from alerts import escalation, ladder, notices, tasks
 from alerts.coverage import Line, coverage
 from alerts.ladder import NotPossible
 from alerts.models import Alert, Escalation, LadderStep
@@ -80,6 +80,7 @@ class DrillForm(forms.Form):
 class Rung:
     """A step as the page shows it; ``with_next`` when it is called together with the next."""
 
+    call: str
     step: LadderStep
     words: str
     listed: bool
@@ -104,7 +105,9 @@ def may_change(user: User) -> bool:
 @vary_on_headers("HX-Request")
 @for_members
 def show(request: MemberRequest) -> HttpResponse:
-    """The ladder; the tests alone for live update."""
+    """The ladder; the tests alone for live update. The desk has none: it is where ladders end."""
+    if request.user.is_desk:
+        raise Http404
     return _page(request)
 
 
@@ -113,15 +116,11 @@ def _page(
 ) -> HttpResponse:
     member = request.user.organisation
     steps = ladder.steps_of([member.pk])[member.pk]
-    words = ladder.described(member, steps)
     return render(
         request,
         "alerts/drills.html" if request.htmx else "alerts/ladder.html",
         {
-            "rungs": [
-                Rung(step, said, listed, not step.minutes and step is not steps[-1])
-                for step, (said, listed) in zip(steps, words, strict=True)
-            ],
+            "rungs": _rungs(member, steps),
             "standard": not any(step.pk for step in steps),
             "pause": ladder.pause_now(member),
             "may_change": may_change(request.user),
@@ -135,10 +134,20 @@ def _page(
     )
 
 
+def _rungs(member: Organisation, steps: list[LadderStep]) -> list[Rung]:
+    rungs, call = [], 1
+    described = ladder.described(member, steps)
+    for step, (words, listed) in zip(steps, described, strict=True):
+        with_next = not step.minutes and step is not steps[-1]
+        rungs.append(Rung(notices.call(call), step, words, listed, with_next))
+        call += not with_next
+    return rungs
+
+
 def _drills(member: Organisation) -> list[Drill]:
     rows = member.escalations.filter(alert__kind=Alert.Kind.DRILL).select_related("alert")
     return [
-        Drill(row.alert, row, coverage(row.alert).lines[0])
+        Drill(row.alert, row, coverage(row.alert, of=member).lines[0])
         for row in rows.order_by("-alert__raised_at")[:_DRILLS]
     ]
 

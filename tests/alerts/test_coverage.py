@@ -86,7 +86,7 @@ def test_a_thousand_members_cost_no_more_questions_than_six(
         Escalation(alert=alert, organisation=one, next_at=timezone.now()) for one in many
     )
     client = port.client("desk")
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(5):
         assert coverage(alert).warned == 1005
     with django_assert_max_num_queries(12):
         page = client.get(f"/desk/warnings/{alert.pk}/").content.decode()

@@ -58,6 +58,8 @@ def took(time: timedelta | None) -> str:
     if seconds < 60:
         return gettext("%(seconds)d s") % {"seconds": seconds}
     minutes, seconds = divmod(seconds, 60)
+    if minutes < 60 and not seconds:
+        return gettext("%(minutes)d min") % {"minutes": minutes}
     if minutes < 60:
         return gettext("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": seconds}
     hours, minutes = divmod(minutes, 60)
