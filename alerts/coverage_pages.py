@@ -39,7 +39,7 @@ class PhoneForm(AnswerForm):
     told_by = forms.CharField(
         label=gettext_lazy("Who told you?"),
         max_length=80,
-        help_text=gettext_lazy("The name goes into the trail, beside yours."),
+        help_text=gettext_lazy("Kept with the answer, beside your own name; the member sees both."),
     )
     field_order = ("told_by", "choice", "note")
 

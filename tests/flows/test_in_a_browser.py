@@ -242,9 +242,9 @@ def test_a_ladder_is_changed_by_keyboard_and_the_desk_answers_for_a_member(
     assert serious(desk) == []
     assert not overflows(desk)
     desk.fill("#id_told_by", "Ms Sato")
-    desk.check("text=Contained")
+    desk.check("input[value=contained]")
     desk.click("text=Write it down")
-    desk.locator("text=Ms Sato by phone").wait_for()
+    desk.locator("text=Ms Sato by phone").first.wait_for()
     assert desk.complaints == []  # type: ignore[attr-defined]
     assert rail.complaints == []  # type: ignore[attr-defined]
 
