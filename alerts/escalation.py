@@ -175,7 +175,7 @@ def pause(escalation: Escalation, until: datetime, *, actor: User) -> None:
         raise NotPossible(_("Pause until a time within the next 7 days."))
     running = Escalation.objects.filter(pk=escalation.pk, state__in=Escalation.OPEN)
     if not running.update(
-        state=State.PAUSED, next_at=until, moved_at=now, by=f"desk:{actor.email}"
+        state=State.PAUSED, next_at=until, moved_at=now, by=f"{ladder.BY_THE_DESK}{actor.email}"
     ):
         raise NotPossible(_("Nobody is being called any more."))
     _record("escalation.paused", escalation, actor)
@@ -183,7 +183,9 @@ def pause(escalation: Escalation, until: datetime, *, actor: User) -> None:
 
 @transaction.atomic
 def resume(escalation: Escalation, *, actor: User) -> None:
-    """Call at once. Raises NotPossible when it was not paused."""
+    """Call at once. Raises NotPossible when it was not paused, or when the member wants no calls."""
+    if ladder.pause_now(escalation.organisation):
+        raise NotPossible(_("The member itself has paused its ladder. Call it by phone."))
     now = timezone.now()
     paused = Escalation.objects.filter(pk=escalation.pk, state=State.PAUSED)
     if not paused.update(state=State.CLIMBING, next_at=now, moved_at=now, by=""):

@@ -7,7 +7,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -23,6 +23,8 @@ from crc.ordering import take_the_pen
 MAX_STEPS: Final = 50
 MAX_MINUTES: Final = 24 * 60
 MAX_PAUSE: Final = timedelta(days=7)
+# How Escalation.by tells the desk's pauses from the member's own.
+BY_THE_DESK: Final = "desk:"
 # The standard ladder: the officers' mails together, then the member admins'.
 OFFICERS_MINUTES: Final = 10
 ADMINS_MINUTES: Final = 15
@@ -291,8 +293,7 @@ def pause(organisation: Organisation, until: datetime, *, actor: User) -> None:
     LadderPause.objects.update_or_create(
         organisation=organisation, defaults={"until": until, "by": actor.email, "at": now}
     )
-    being_called = organisation.escalations.filter(state=Escalation.State.CLIMBING)
-    being_called.exclude(alert__kind=Alert.Kind.DRILL).update(
+    _called(organisation).exclude(alert__kind=Alert.Kind.DRILL).update(
         state=Escalation.State.PAUSED, next_at=until, moved_at=now, by=actor.email
     )
     audit.record("ladder.paused", actor=actor, subject=organisation.slug, until=until.isoformat())
@@ -305,11 +306,17 @@ def resume(organisation: Organisation, *, actor: User) -> None:
     if paused is None:
         return
     now = timezone.now()
-    organisation.escalations.filter(
-        state=Escalation.State.PAUSED, by=paused.by, next_at=paused.until
-    ).update(state=Escalation.State.CLIMBING, next_at=now, moved_at=now, by="")
+    _called(organisation).filter(state=Escalation.State.PAUSED).update(
+        state=Escalation.State.CLIMBING, next_at=now, moved_at=now, by=""
+    )
     paused.delete()
     audit.record("ladder.resumed", actor=actor, subject=organisation.slug)
+
+
+def _called(organisation: Organisation) -> QuerySet[Escalation]:
+    """Its escalations that are open, but for those that the desk has paused."""
+    standing = Escalation.objects.filter(organisation=organisation, state__in=Escalation.OPEN)
+    return standing.exclude(by__startswith=BY_THE_DESK)
 
 
 def pause_now(organisation: Organisation) -> LadderPause | None:

@@ -278,6 +278,10 @@ def test_a_member_pauses_its_ladder_and_takes_it_up_again(port: Port) -> None:
         assert "South Basin" in port.client("desk").get("/desk/").content.decode()
         seen = port.client("desk").get(f"/desk/warnings/{alert.pk}/").content.decode()
         assert "duty@south.example" in seen
+        south.post("/ladder/pause/", {"hours": "4"})
+        page = f"/desk/warnings/{alert.pk}/south/pause/"
+        refused = port.client("desk").post(page, {"what": "resume"}, follow=True)
+        assert "itself has paused" in refused.content.decode()
         south.post("/ladder/resume/")
         port.sweep()
         assert len(calls(port, "south")) == 1

@@ -245,6 +245,18 @@ def test_a_ladder_is_changed_by_keyboard_and_the_desk_answers_for_a_member(
     desk.check("input[value=contained]")
     desk.click("text=Write it down")
     desk.locator("text=Ms Sato by phone").first.wait_for()
+    # The coverage shows it by itself, long before it would look of its own accord.
+    desk.goto(f"{hub.base}/desk/")
+    with desk.expect_navigation():
+        desk.click("a[href^='/desk/warnings/']")
+    desk.wait_for_timeout(500)  # the live line opens
+    rail.goto(f"{hub.base}/warnings/")
+    with rail.expect_navigation():
+        rail.click("a.item")
+    rail.check("input[value=seen]")
+    rail.fill("#id_note", f"Looking into it at {width}")
+    rail.click("main form button[type=submit]")
+    desk.locator(f"text=Looking into it at {width}").wait_for()
     assert desk.complaints == []  # type: ignore[attr-defined]
     assert rail.complaints == []  # type: ignore[attr-defined]
 
