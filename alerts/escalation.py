@@ -183,7 +183,7 @@ def pause(escalation: Escalation, until: datetime, *, actor: User) -> None:
 
 @transaction.atomic
 def resume(escalation: Escalation, *, actor: User) -> None:
-    """Call at once. Raises NotPossible when it was not paused, or when the member wants no calls."""
+    """Call at once. Raises NotPossible when it was not paused, or the member wants no calls."""
     if ladder.pause_now(escalation.organisation):
         raise NotPossible(_("The member itself has paused its ladder. Call it by phone."))
     now = timezone.now()
