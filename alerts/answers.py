@@ -10,7 +10,7 @@ from django.core import signing
 from django.db import transaction
 
 from alerts import audience
-from alerts.models import Alert, Answer, Delivery
+from alerts.models import Alert, Answer, Delivery, Escalation
 from crc.members import audit
 from crc.members.models import Organisation, User
 
@@ -66,9 +66,19 @@ def _still_theirs(delivery: Delivery) -> bool:
 
 
 def record(
-    alert: Alert, organisation: Organisation, choice: str, *, by: User | str, note: str = ""
+    alert: Alert,
+    organisation: Organisation,
+    choice: str,
+    *,
+    by: User | str,
+    note: str = "",
+    told_by: str = "",
 ) -> Answer:
-    """The member's answer from now on. Raises ValueError for a choice that is none of the four."""
+    """The member's answer from now on, which ends the climbing of its ladder.
+
+    ``told_by``: who of the member's gave it, when ``by`` is an analyst that writes it down. Raises
+    ValueError for a choice that is none of the four.
+    """
     chosen = Answer.Choice(choice)
     user = by if isinstance(by, User) else None
     with transaction.atomic():
@@ -78,16 +88,26 @@ def record(
             user=user,
             choice=chosen,
             note=note.strip()[:MAX_NOTE],
-            by=by.email if isinstance(by, User) else by,
+            by=_who(by, told_by),
         )
+        # After this no call is made; one that is due is held back as it is sent.
+        Escalation.objects.filter(alert=alert, organisation=organisation).exclude(
+            state__in=[Escalation.State.ANSWERED, Escalation.State.STOPPED]
+        ).update(state=Escalation.State.ANSWERED, moved_at=answer.at)
         audit.record(
             "alert.answered",
             actor=by,
             subject=str(alert.pk),
             organisation=organisation.slug,
             choice=chosen.value,
+            **({"on_behalf": 1} if told_by else {}),
         )
     return answer
+
+
+def _who(by: User | str, told_by: str) -> str:
+    name = by.email if isinstance(by, User) else by
+    return f"{told_by[:80]} by phone, written down by {name}"[:160] if told_by else name
 
 
 def current(alert: Alert) -> dict[int, Answer]:

@@ -1,4 +1,4 @@
-"""The desk's pages: the queue, one case with both graphs, the coverage of each warning."""
+"""The desk's pages: the queue, and one case with both graphs."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,8 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import assets, graphs, jumps, tasks, triage
-from alerts.coverage import coverage
+from alerts import assets, escalation, graphs, jumps, ladder, tasks, triage
+from alerts.coverage import summaries
 from alerts.forms import DeclineForm, ReleaseForm
 from alerts.models import Alert, DeskEntry
 from alerts.outgoing import outgoing
@@ -38,6 +38,7 @@ from sharing.stix.port import IMPACTS, SYSTEMS
 _QUEUE: Final = 100
 _ALERTS: Final = 20
 _JUMPS: Final = 20
+_UNANSWERED: Final = 20
 _OPEN: Final = Q(report__state=Report.State.OPEN)
 _HELD: Final = _OPEN & ~Q(report__hold_reason="")
 # What the links above the queue show, by their word in the address.
@@ -72,7 +73,7 @@ def queue(request: MemberRequest) -> HttpResponse:
     counts = Submission.objects.aggregate(
         open=Count("pk", filter=_OPEN), held=Count("pk", filter=_HELD)
     )
-    alerts = Alert.objects.select_related("group")[:_ALERTS]
+    alerts = Alert.objects.exclude(release=None).select_related("group")[:_ALERTS]
     return render(
         request,
         "alerts/desk_queue.html" if request.htmx else "alerts/desk.html",
@@ -82,7 +83,9 @@ def queue(request: MemberRequest) -> HttpResponse:
             "show": show,
             "open": counts["open"],
             "limit": _QUEUE,
-            "alerts": [(alert, coverage(alert)) for alert in alerts],
+            "alerts": [(one.alert, one) for one in summaries(alerts)],
+            "unanswered": escalation.unanswered(_UNANSWERED),
+            "pauses": ladder.pauses_now(),
             "jumps": [
                 (entry, jumps.explained(entry), entry.members.all())
                 for entry in DeskEntry.objects.filter(looked_at=None)[:_JUMPS]
@@ -164,7 +167,7 @@ def _case_page(
             "stayed_behind": stayed_behind(report) if made else {},
             "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
-            "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
+            "alerts": [(one.alert, one) for one in summaries(made.alerts.all())] if made else [],
             "offered": offered,
             "release_form": form,
             "decline_form": decline_form or DeclineForm(),
@@ -326,13 +329,3 @@ def _decided_meanwhile(request: MemberRequest, report: Report) -> HttpResponse:
         what = "It was kept private meanwhile."
     messages.error(request, f"Your decision was not carried out. {what}")
     return redirect("case", reference=report.submission.reference)
-
-
-@require_safe
-@vary_on_headers("HX-Request")
-@for_desk
-def warning_coverage(request: MemberRequest, pk: str) -> HttpResponse:
-    """Who was sent one warning, and who has answered."""
-    alert = get_object_or_404(Alert.objects.select_related("group", "release__submission"), pk=pk)
-    page = "alerts/coverage_table.html" if request.htmx else "alerts/coverage.html"
-    return render(request, page, {"alert": alert, "coverage": coverage(alert)})

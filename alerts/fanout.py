@@ -7,7 +7,7 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 
-from alerts import audience, subscriptions
+from alerts import audience, ladder, subscriptions
 from alerts.channels import CHANNELS
 from alerts.models import Alert, Corroboration, Delivery
 from alerts.severity import Severity
@@ -19,8 +19,8 @@ from sharing.release import topics
 from sharing.stix.markings import Tlp
 
 _COLUMNS: Final = (
-    "id alert_id organisation_id channel address host rank raised_at state attempts next_try_at "
-    "reason bundle touches"
+    "id alert_id organisation_id channel address step host rank raised_at state attempts "
+    "next_try_at reason bundle touches"
 ).split()
 
 
@@ -49,7 +49,10 @@ def raise_alert(
         attack=attack,
         systems=systems,
     )
-    deliver(alert, audience.addresses(audience.members(group, Tlp(release.tlp), silent=silent)))
+    to = audience.addresses(audience.members(group, Tlp(release.tlp), silent=silent))
+    deliver(alert, to)
+    if severity is Severity.CRITICAL:
+        ladder.begin(alert, {address.organisation_id for address in to})
     audit.record(
         "alert.raised",
         actor="hub",
@@ -61,10 +64,17 @@ def raise_alert(
     return alert
 
 
-def deliver(alert: Alert, addresses: Iterable[audience.Address], *, at_once: bool = False) -> None:
+def deliver(
+    alert: Alert,
+    addresses: Iterable[audience.Address],
+    *,
+    step: int = 0,
+    at_once: bool = False,
+) -> None:
     """The rows by which a warning goes out to these addresses, inside the caller's transaction.
 
-    As each address has chosen, unless it has to be told ``at_once``.
+    As each address has chosen, unless it has to be told ``at_once``. ``step`` is the call of the
+    ladder that this is; the warning itself is 0.
     """
     rank = Severity(alert.severity).rank
     planned = (
@@ -80,6 +90,7 @@ def deliver(alert: Alert, addresses: Iterable[audience.Address], *, at_once: boo
                 row.to.organisation_id,
                 row.to.channel,
                 row.to.address,
+                step,
                 CHANNELS[row.to.channel].host(row.to.address),
                 rank,
                 alert.raised_at,

@@ -4,6 +4,7 @@ A delivery row is the outbox: work to be done is a row, claiming it is a conditi
 """
 
 import uuid
+from datetime import timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -95,6 +96,7 @@ class Alert(models.Model):
         CORROBORATION = "corroboration", "Seen by several"
         SERVICE = "service", "From the hub"
         TEST = "test", "Test"
+        DRILL = "drill", "Exercise"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     release = models.ForeignKey(
@@ -103,6 +105,10 @@ class Alert(models.Model):
     only = models.ForeignKey(Organisation, models.CASCADE, null=True, blank=True)
     corroboration = models.ForeignKey(
         Corroboration, models.PROTECT, null=True, blank=True, related_name="alerts"
+    )
+    # The warning that a word to the desk is about.
+    about = models.ForeignKey(
+        "self", models.CASCADE, null=True, blank=True, related_name="words_about_it"
     )
     kind = models.CharField(max_length=20, choices=Kind)
     severity = models.CharField(max_length=10)
@@ -256,6 +262,7 @@ class Delivery(models.Model):
 
     ``rank`` and ``raised_at`` are the warning's, copied so that one index orders what is due.
     ``host`` is what the sends of a channel have in common: one that hangs must not hold the others.
+    ``step`` is 0 for the warning itself, and counts the calls of the ladder from there.
     """
 
     class State(models.TextChoices):
@@ -274,6 +281,7 @@ class Delivery(models.Model):
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="deliveries")
     channel = models.CharField(max_length=20)
     address = models.CharField(max_length=500)
+    step = models.PositiveSmallIntegerField(default=0)
     host = models.CharField(max_length=260, blank=True)
     rank = models.PositiveSmallIntegerField(default=0)
     raised_at = models.DateTimeField(default=timezone.now)
@@ -297,7 +305,8 @@ class Delivery(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["alert", "organisation", "channel", "address"], name="alerts_delivery_once"
+                fields=["alert", "organisation", "channel", "address", "step"],
+                name="alerts_delivery_once",
             ),
         ]
         indexes: ClassVar = [
@@ -332,6 +341,16 @@ class Delivery(models.Model):
     def __str__(self) -> str:
         return f"{self.channel} to {self.organisation_id}: {self.state}"
 
+    @property
+    def place(self) -> str:
+        """The address as pages may show it: that of a chat room is a secret."""
+        return self.host if "://" in self.address else self.address
+
+    @property
+    def sent_after(self) -> timedelta | None:
+        """From the raising of the warning."""
+        return self.sent_at - self.raised_at if self.sent_at else None
+
 
 class Answer(models.Model):
     """What a member says to a warning. Rows are kept; the newest is the member's answer."""
@@ -357,3 +376,95 @@ class Answer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.organisation_id}: {self.choice}"
+
+
+class LadderStep(models.Model):
+    """Whom to call next when nobody of a member's has answered a critical warning.
+
+    ``minutes`` is the wait before the next step; 0 calls this and the next one together. A member
+    without any has the standard ladder (alerts.ladder).
+    """
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="ladder")
+    position = models.PositiveIntegerField()
+    channel = models.CharField(max_length=20)
+    address = models.CharField(max_length=500)
+    minutes = models.PositiveSmallIntegerField(default=10)
+
+    class Meta:
+        ordering: ClassVar = ["position", "pk"]
+        indexes: ClassVar = [
+            # Read when the ladder is climbed or shown.
+            models.Index(fields=["organisation", "position"], name="alerts_ladder"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} {self.address}, {self.minutes} min"
+
+
+class LadderPause(models.Model):
+    """That a member is not to be called up its ladder until a time; the desk sees it."""
+
+    organisation = models.OneToOneField(
+        Organisation, models.CASCADE, primary_key=True, related_name="ladder_pause"
+    )
+    until = models.DateTimeField()
+    by = models.CharField(max_length=160)
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id} until {self.until:%Y-%m-%d %H:%M}"
+
+
+class Escalation(models.Model):
+    """How far one member's ladder has been climbed for one warning.
+
+    ``rung`` is how many calls were made; the next is due at ``next_at``. ``moved_at`` is when that
+    was set, by which a clock that went back is noticed. ``speed`` divides the waits of a drill.
+    """
+
+    class State(models.TextChoices):
+        """``ended``: everybody was called, nobody answered. ``stopped``: no answer is wanted."""
+
+        CLIMBING = "climbing", "Being called"
+        PAUSED = "paused", "Paused"
+        ANSWERED = "answered", "Answered"
+        ENDED = "ended", "Nobody answered"
+        STOPPED = "stopped", "Stopped"
+
+    OPEN: ClassVar = (State.CLIMBING, State.PAUSED)
+
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="escalations")
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="escalations")
+    state = models.CharField(max_length=10, choices=State, default=State.CLIMBING)
+    rung = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField()
+    moved_at = models.DateTimeField(default=timezone.now)
+    speed = models.PositiveSmallIntegerField(default=1)
+    # Who paused or stopped it, and whether the desk was told of its end.
+    by = models.CharField(max_length=160, blank=True)
+    told = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["alert", "organisation"], name="alerts_escalation_once"
+            ),
+        ]
+        indexes: ClassVar = [
+            # Read by the sweep: whose next call is due.
+            models.Index(
+                fields=["next_at"],
+                name="alerts_escalation_open",
+                condition=models.Q(state__in=["climbing", "paused"]),
+            ),
+            # Read by the desk's queue and by the word to the desk.
+            models.Index(
+                fields=["alert"],
+                name="alerts_escalation_ended",
+                condition=models.Q(state="ended"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id}: {self.state} at {self.rung}"

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from alerts import answers, audience, confirming, folding, mailing, subscriptions
 from alerts.channels import CHANNELS
 from alerts.channels.base import Line, Notice
-from alerts.models import Alert, Answer, Delivery, Endpoint
+from alerts.models import Alert, Answer, Delivery, Endpoint, Escalation
 from alerts.severity import Severity
 from crc.members.models import Organisation
 from sharing.stix.markings import Tlp
@@ -64,6 +64,7 @@ class _Obstacles:
         self._listed = set(listed)
         self._chosen = subscriptions.of(members)
         self._cleared = _cleared(alerts.values())
+        self._over = _over(rows)
         for row in rows:
             row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
             row.endpoint = endpoints.get(_address(row))
@@ -83,6 +84,8 @@ class _Obstacles:
         tested = row.alert.kind == Alert.Kind.TEST and row.endpoint
         if not tested and _address(row) not in self._listed:
             return "the address was removed"
+        if row.step:
+            return self._over.get((row.alert_id, row.organisation_id), "")
         if not tried and subscriptions.no_longer_wanted(self._chosen.get(_address(row)), row):
             return "no longer subscribed"
         return ""
@@ -98,6 +101,26 @@ def _cleared(alerts: Iterable[Alert]) -> dict[uuid.UUID, set[int]]:
             asked[key] = set(audience.cleared(alert).values_list("pk", flat=True))
         found[alert.pk] = asked[key]
     return found
+
+
+def _over(rows: Iterable[Delivery]) -> dict[tuple[uuid.UUID, int], str]:
+    """Why calls of a ladder are not wanted any more, by warning and member."""
+    calls = [row for row in rows if row.step]
+    if not calls:
+        return {}
+    reasons = {
+        Escalation.State.ANSWERED.value: "already answered",
+        Escalation.State.STOPPED.value: "the call was stopped",
+    }
+    ended = Escalation.objects.filter(
+        alert__in={row.alert_id for row in calls},
+        organisation__in={row.organisation_id for row in calls},
+        state__in=reasons,
+    )
+    return {
+        (alert, organisation): reasons[state]
+        for alert, organisation, state in ended.values_list("alert_id", "organisation_id", "state")
+    }
 
 
 def _stale(alert: Alert) -> bool:
@@ -128,11 +151,11 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
         secrets=tuple(delivery.endpoint.secrets_now()) if delivery.endpoint else (),
         tlp=max((Tlp(one.tlp) for one in told), key=lambda tlp: tlp.rank).label,
         severity=max((Severity(one.severity) for one in told), key=lambda one: one.rank).value,
-        title=_title(alert),
+        title=_headed(delivery),
         body="\n\n".join([opening, *_as_text(lines)]),
         raised_at=alert.raised_at,
         link=page,
-        answers=_answers(delivery) if CHANNELS[delivery.channel].asks else {},
+        answers=_answers(delivery),
         opening=opening,
         more=lines,
         short_link=short,
@@ -144,6 +167,9 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
 
 
 def _answers(delivery: Delivery) -> dict[str, str]:
+    asked = delivery.alert.kind != Alert.Kind.SERVICE and CHANNELS[delivery.channel].asks
+    if not asked:
+        return {}
     return {choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice}
 
 
@@ -157,13 +183,23 @@ def _title(alert: Alert) -> str:
     return f"A {Tlp(alert.tlp).label} warning waits for you"
 
 
+def _headed(delivery: Delivery) -> str:
+    """The title, which every channel shows, with which call it is."""
+    title = _title(delivery.alert)
+    return f"{call(delivery.step)}: {title}" if delivery.step else title
+
+
 def _opening(delivery: Delivery) -> str:
+    """The warning's own words, after why it comes again and what of the member's it touches."""
+    said = [delivery.alert.body]
     if not _may_leave(delivery.alert):
-        return "Its marking keeps the content inside the hub. Log in to read it."
-    if not delivery.touches:
-        return delivery.alert.body
-    touches = _("This touches %(assets)s, which is yours.") % {"assets": delivery.touches}
-    return f"{touches}\n\n{delivery.alert.body}"
+        said = ["Its marking keeps the content inside the hub. Log in to read it."]
+    elif delivery.touches:
+        said.insert(0, _("This touches %(assets)s, which is yours.") % {"assets": delivery.touches})
+    if delivery.step:
+        again = _("%(call)s: nobody has answered yet.") % {"call": call(delivery.step)}
+        said.insert(0, again)
+    return "\n\n".join(said)
 
 
 def _link(alert: Alert) -> str:
@@ -211,3 +247,9 @@ def shortened(pk: uuid.UUID) -> str:
 def lengthened(text: str) -> uuid.UUID:
     """The id that was shortened. Raises ValueError."""
     return uuid.UUID(bytes=base64.b64decode(f"{text}==", altchars=b"-_", validate=True))
+
+
+def call(step: int) -> str:
+    """Which call a step of the ladder is: the warning itself was the first."""
+    first = {1: _("2nd call"), 2: _("3rd call")}
+    return first.get(step) or _("Call %(number)d") % {"number": step + 1}

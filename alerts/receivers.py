@@ -19,6 +19,10 @@ _SEEN_AT_THE_DESK: Final = frozenset(
         "report.consent",
         "alert.raised",
         "alert.answered",
+        "ladder.paused",
+        "ladder.resumed",
+        "escalation.paused",
+        "escalation.resumed",
     }
 )
 

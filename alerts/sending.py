@@ -22,7 +22,7 @@ from typing import Final
 import uvloop
 from django.utils import timezone
 
-from alerts import folding, health, notices, outbox
+from alerts import folding, health, live, notices, outbox
 from alerts.channels import CHANNELS
 from alerts.channels.base import Channel, DeliveryError, Notice, Send
 from alerts.models import Delivery
@@ -37,6 +37,8 @@ FIRST_REST: Final = 5.0
 LONGEST_REST: Final = 300.0
 # A host that takes longer than this for one send gets no more at once.
 SLOW_SECONDS: Final = 1.0
+# While much is sent, the desk's open pages look again so often.
+SHOWN_EVERY_SECONDS: Final = 2.0
 
 # With hosts that hang, a lane holds so many times what it holds of brisk ones.
 MOST_HELD: Final = 8
@@ -299,7 +301,7 @@ def drain(name: str) -> int:
 
 def _drain(name: str, sender: Sender, wanted: threading.Event) -> int:
     at_once, ended = CHANNELS[name].at_once, 0
-    more = True
+    more, shown = True, time.monotonic()
     while more or sender.held or wanted.is_set():
         if _stopping.is_set():
             sender.give_back()
@@ -316,6 +318,11 @@ def _drain(name: str, sender: Sender, wanted: threading.Event) -> int:
         health.note(outcomes)
         ended += sum(done.counts for done in outcomes)
         more = more or bool(outcomes)
+        if outcomes and time.monotonic() - shown > SHOWN_EVERY_SECONDS:
+            live.tell_the_desk()
+            shown = time.monotonic()
+    if ended:
+        live.tell_the_desk()
     return ended
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from alerts import desk, views, ways, wishes
+from alerts import coverage_pages, desk, ladder_pages, views, ways, wishes
 
 urlpatterns = [
     path("warnings/", views.warnings, name="warnings"),
@@ -26,6 +26,7 @@ urlpatterns = [
     path("ok/<str:token>/", ways.confirm, name="way-confirm"),
     path("mails/<str:token>/", ways.mails, name="mails"),
     path("w/<str:code>/", views.short, name="short"),
+    path("warnings/<uuid:pk>/report/", views.report_too, name="warning-report"),
     path("answer/<str:token>/", views.answer, name="answer"),
     path("desk/", desk.queue, name="desk"),
     path("desk/assets/", wishes.claims, name="claims"),
@@ -37,5 +38,12 @@ urlpatterns = [
     path("desk/<slug:reference>/release/", desk.release_case, name="release"),
     path("desk/<slug:reference>/decline/", desk.decline_case, name="decline"),
     path("desk/jumps/<int:pk>/looked-at/", desk.looked_at, name="looked-at"),
-    path("desk/warnings/<uuid:pk>/", desk.warning_coverage, name="coverage"),
+    path("desk/warnings/<uuid:pk>/", coverage_pages.show, name="coverage"),
+    path("desk/warnings/<uuid:pk>/<slug:slug>/", coverage_pages.member, name="coverage-member"),
+    path(
+        "desk/warnings/<uuid:pk>/<slug:slug>/answer/", coverage_pages.answer_for, name="answer-for"
+    ),
+    path("desk/warnings/<uuid:pk>/<slug:slug>/pause/", coverage_pages.pause, name="pause-calls"),
+    path("ladder/", ladder_pages.show, name="ladder"),
+    path("ladder/<slug:what>/", ladder_pages.act, name="ladder-act"),
 ]

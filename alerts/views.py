@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from time import monotonic
+from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
 from django.contrib import messages
@@ -19,6 +20,8 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
@@ -30,7 +33,7 @@ from alerts.models import Alert, Answer, Delivery
 from crc.members.access import MemberRequest, for_members
 from crc.members.models import Organisation, User
 from sharing import visibility
-from sharing.models import ListedValue
+from sharing.models import ListedValue, Report
 
 # A proxy that hears nothing for a minute closes the line. As often the session is asked for again.
 KEEP_ALIVE_SECONDS = 20.0
@@ -65,7 +68,8 @@ def warnings(request: MemberRequest) -> HttpResponse:
     """The member's inbox; a fragment of it for live update."""
     inbox = _inbox(request.user.organisation)
     page = "alerts/inbox.html" if request.htmx else "alerts/warnings.html"
-    unanswered = sum(not getattr(alert, "answer", None) for alert in inbox)
+    asked = [alert for alert in inbox if alert.kind != Alert.Kind.SERVICE]
+    unanswered = sum(not getattr(alert, "answer", None) for alert in asked)
     return render(request, page, {"alerts": inbox, "unanswered": unanswered})
 
 
@@ -103,7 +107,9 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
             note=form.cleaned_data["note"],
         )
         messages.success(request, "Your answer is with the desk. You can change it any time.")
-        return redirect("warning", pk=alert.pk)
+        affected = Answer.Choice.AFFECTED.value
+        hit = form.cleaned_data["choice"] == affected and said.get("choice") != affected
+        return redirect("warning-report" if hit and alert.release else "warning", pk=alert.pk)
     fanout.mark_seen(alert, member)
     listed = ListedValue.objects.filter(
         object__release=alert.release, object__in=visibility.objects_for(member).values("pk")
@@ -133,6 +139,16 @@ def short(request: HttpRequest, code: str) -> HttpResponse:
         raise Http404 from None
 
 
+@for_members
+def report_too(request: MemberRequest, pk: str) -> HttpResponse:
+    """The report form, filled in from a warning as far as the member may know."""
+    alert = _warning(request, pk)
+    told = Report.objects.filter(submission__release=alert.release).first()
+    query = {"from": str(alert.pk), **({"attack": told.attack} if told else {})}
+    return redirect(f"{reverse('report')}?{urlencode(query)}")
+
+
+@never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def answer(request: HttpRequest, token: str) -> HttpResponse:
     """A one-tap link. Opening it answers nothing (mail scanners open links); the button does.

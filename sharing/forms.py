@@ -3,6 +3,7 @@
 import unicodedata
 import uuid
 import zoneinfo
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from crc.members.roles import Markings, Scope
 from sharing.models import Door, Report, Submission
 from sharing.stix.extract import MAX_INDICATORS
 from sharing.stix.markings import Tlp
-from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, Impact, PortSystem
+from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, AttackKind, Impact, PortSystem
 from sharing.stix.values import MAX_VALUE
 
 MAX_NARRATIVE: Final = 10_000
@@ -152,6 +153,12 @@ class ReportForm(forms.Form):
         now = timezone.localtime()
         self.fields["noticed_at"].initial = f"{now:%Y-%m-%dT%H:%M}"
         self.fields["time_zone"].initial = timezone.get_current_timezone_name()
+
+    @staticmethod
+    def offered(given: Mapping[str, str]) -> dict[str, str]:
+        """What the address of the form fills in: the kind of attack that a warning told of."""
+        attack = given.get("attack", "")
+        return {"attack": attack} if attack in set(AttackKind) else {}
 
     @property
     def system_fields(self) -> list[forms.BoundField]:

@@ -41,12 +41,26 @@ def home(request: MemberRequest) -> HttpResponse:
 @for_members
 def report(request: MemberRequest) -> HttpResponse:
     """The form. Sent twice with one token and the same words, it answers with the first receipt."""
-    form = ReportForm(request.POST or None, author=request.user)
+    form = ReportForm(
+        request.POST or None, author=request.user, initial=ReportForm.offered(request.GET)
+    )
     if request.method == "POST" and form.is_valid():
         made, submission = form.report()
         return redirect("receipt", reference=_taken_in(made, submission, request).reference)
-    context = {"form": form, **(_understood(request) if form.is_bound else {})}
+    context = {
+        "form": form,
+        "warning": _warning(request),
+        **(_understood(request) if form.is_bound else {}),
+    }
     return render(request, "sharing/report.html", context, status=422 if form.is_bound else 200)
+
+
+def _warning(request: MemberRequest) -> uuid.UUID | None:
+    """The warning that the reporter came from, for the way back."""
+    try:
+        return uuid.UUID(request.GET.get("from", ""))
+    except ValueError:
+        return None
 
 
 def _taken_in(made: Report, submission: Submission, request: MemberRequest) -> Submission:

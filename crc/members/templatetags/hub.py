@@ -6,6 +6,7 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 register = template.Library()
 
@@ -46,6 +47,23 @@ def when(moment: datetime | str | None) -> SafeString:
         moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
         _words(moment),
     )
+
+
+@register.filter
+def took(time: timedelta | None) -> str:
+    """A length of time as somebody says it: two units at most."""
+    if time is None:
+        return ""
+    seconds = max(0, round(time.total_seconds()))
+    if seconds < 60:
+        return gettext("%(seconds)d s") % {"seconds": seconds}
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60 and not seconds:
+        return gettext("%(minutes)d min") % {"minutes": minutes}
+    if minutes < 60:
+        return gettext("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": seconds}
+    hours, minutes = divmod(minutes, 60)
+    return gettext("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}
 
 
 def _words(moment: datetime) -> str:

@@ -1,0 +1,68 @@
+"""set_ladder --member S [--step CHANNEL:ADDRESS:MINUTES ...]"""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from alerts import ladder
+from crc.members.command import HubCommand, member
+
+
+class Command(HubCommand):
+    """Whom to call, in order, while nobody of a member's answers a critical warning.
+
+    Replaces the whole ladder; without any step the member has the standard one again.
+    """
+
+    help = "Set whom to call while a member does not answer a critical warning."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """See the class."""
+        super().add_arguments(parser)
+        parser.add_argument("--member", required=True, help="the member's slug")
+        parser.add_argument(
+            "--step",
+            action="append",
+            default=[],
+            metavar="CHANNEL:ADDRESS:MINUTES",
+            help="an address of the member's and the minutes until the next step; 0 calls both "
+            "together; such as email:duty@port.example:10",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Raises CommandError for a step that is none of the member's addresses."""
+        organisation = member(options["member"])
+        try:
+            ladder.replace(
+                organisation, [_step(text) for text in options["step"]], actor="operator"
+            )
+        except ladder.NotPossible as problem:
+            offered = "\n".join(
+                f"  {choice.channel}:{choice.address}" for choice in ladder.choices(organisation)
+            )
+            raise CommandError(f"{problem} Its addresses:\n{offered or '  none yet'}") from None
+        steps = ladder.steps_of([organisation.pk])[organisation.pk]
+        self.answer(
+            options,
+            "\n".join(f"{step.channel}:{step.address}:{step.minutes}" for step in steps)
+            or "Nobody can be called: the member has no address.",
+            member=organisation.slug,
+            standard=not options["step"],
+            steps=[
+                {"channel": step.channel, "address": step.address, "minutes": step.minutes}
+                for step in steps
+            ],
+        )
+
+
+def _step(text: str) -> tuple[str, str, int]:
+    """Raises CommandError. An address may hold colons itself."""
+    channel, _, rest = text.partition(":")
+    address, _, minutes = rest.rpartition(":")
+    if not (channel and address and minutes.isascii() and minutes.isdecimal()):
+        raise CommandError(
+            f"{text!r} is no step. Write CHANNEL:ADDRESS:MINUTES, such as "
+            "email:duty@port.example:10."
+        )
+    return channel, address.lower() if channel == "email" else address, int(minutes[:6])
