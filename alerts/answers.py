@@ -1,5 +1,6 @@
 """What members say to a warning, from the inbox or by a signed link out of a mail."""
 
+from django.utils.translation import gettext as _
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,15 +45,15 @@ def opened(token: str) -> Invitation:
         )
         pk = uuid.UUID(named)
     except signing.SignatureExpired:
-        raise BadLink("This link has expired. Log in to answer.") from None
+        raise BadLink(_("This link has expired. Log in to answer.")) from None
     except (signing.BadSignature, ValueError, TypeError):
         raise BadLink(
-            "This link is not complete. Copy it whole from the mail, or log in."
+            _("This link is not complete. Copy it whole from the mail, or log in.")
         ) from None
     rows = Delivery.objects.select_related("alert__group", "organisation")
     delivery = rows.filter(pk=pk).first()
     if delivery is None or not _still_theirs(delivery):
-        raise BadLink("This warning is no longer yours to answer by this link. Log in.")
+        raise BadLink(_("This warning is no longer yours to answer by this link. Log in."))
     return Invitation(delivery, choice)
 
 

@@ -4,6 +4,7 @@ A call is an escalation's row moved on and the deliveries of that call, in one t
 killed in it leaves all as it was, and killed after it leaves deliveries that the senders find.
 """
 
+from crc.members.retold import kept
 from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -85,7 +86,7 @@ def _climb_some() -> int:
     calls: dict[tuple[Alert, int], list[Address]] = defaultdict(list)
     for row in rows:
         if row.organisation_id not in cleared[row.alert_id]:
-            move = _Move(State.STOPPED, row.rung, now, "no longer a member, or cleared for it")
+            move = _Move(State.STOPPED, row.rung, now, kept("no longer a member, or cleared for it"))
         else:
             move = _next(row, pauses.get(row.organisation_id), rungs[row.organisation_id], now)
         moves[move].append(row.pk)

@@ -1,6 +1,7 @@
 """Whether members' endpoints take what is sent to them; one that does not is switched off, and its
 owner is told on the channels that work."""
 
+from crc.members.retold import kept
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
@@ -80,11 +81,11 @@ def switch_off(endpoint: Endpoint, reason: str) -> None:
             kind=Alert.Kind.SERVICE,
             severity=Severity.HIGH.value,
             tlp=Tlp.GREEN.value,
-            title=f"Your {CHANNELS[endpoint.channel].title} “{name}” was switched off",
+            title=kept("Your %(channel)s “%(name)s” was switched off") % {"channel": CHANNELS[endpoint.channel].title, "name": name},
             body=(
-                "Warnings sent to it fail, so the hub has stopped sending there. The last answer "
-                f"was: {reason}. Mend it and switch it on again; meanwhile warnings reach you by "
-                "your other channels only."
+                kept("Warnings sent to it fail, so the hub has stopped sending there. The "
+"last answer was: %(reason)s. Mend it and switch it on again; meanwhile "
+"warnings reach you by your other channels only.") % {"reason": reason}
             ),
         )
         fanout.deliver(alert, audience.addresses_of(endpoint.organisation))

@@ -5,6 +5,7 @@ Raising decided who should know; this decides, at the moment of sending, who sti
 
 import base64
 import uuid
+from crc.members.retold import kept
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -75,19 +76,19 @@ class _Obstacles:
         A message that was ``tried`` once stays what it was, whatever is chosen now.
         """
         if not row.organisation.is_active:
-            return "no longer a member"
+            return kept("no longer a member")
         if row.organisation_id not in self._cleared[row.alert_id]:
-            return "no longer cleared for it"
+            return kept("no longer cleared for it")
         if row.alert.kind == Alert.Kind.TEST and _stale(row.alert):
-            return "the test is over"
+            return kept("the test is over")
         # A test is how an address comes to be listed.
         tested = row.alert.kind == Alert.Kind.TEST and row.endpoint
         if not tested and _address(row) not in self._listed:
-            return "the address was removed"
+            return kept("the address was removed")
         if row.step:
             return self._over.get((row.alert_id, row.organisation_id), "")
         if not tried and subscriptions.no_longer_wanted(self._chosen.get(_address(row)), row):
-            return "no longer subscribed"
+            return kept("no longer subscribed")
         return ""
 
 
@@ -109,8 +110,8 @@ def _over(rows: Iterable[Delivery]) -> dict[tuple[uuid.UUID, int], str]:
     if not calls:
         return {}
     reasons = {
-        Escalation.State.ANSWERED.value: "already answered",
-        Escalation.State.STOPPED.value: "the call was stopped",
+        Escalation.State.ANSWERED.value: kept("already answered"),
+        Escalation.State.STOPPED.value: kept("the call was stopped"),
     }
     ended = Escalation.objects.filter(
         alert__in={row.alert_id for row in calls},
@@ -180,7 +181,7 @@ def _may_leave(alert: Alert) -> bool:
 def _title(alert: Alert) -> str:
     if _may_leave(alert):
         return alert.title
-    return f"A {Tlp(alert.tlp).label} warning waits for you"
+    return _("A %(tlp)s warning waits for you") % {"tlp": Tlp(alert.tlp).label}
 
 
 def _headed(delivery: Delivery) -> str:
@@ -193,7 +194,7 @@ def _opening(delivery: Delivery) -> str:
     """The warning's own words, after why it comes again and what of the member's it touches."""
     said = [delivery.alert.body]
     if not _may_leave(delivery.alert):
-        said = ["Its marking keeps the content inside the hub. Log in to read it."]
+        said = [_("Its marking keeps the content inside the hub. Log in to read it.")]
     elif delivery.touches:
         said.insert(0, _("This touches %(assets)s, which is yours.") % {"assets": delivery.touches})
     if delivery.step:

@@ -5,6 +5,7 @@ gives the row out again with the same id, by which receivers know a repeat.
 """
 
 import random
+from crc.members.retold import kept
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -137,7 +138,7 @@ def promote() -> int:
         state=Delivery.State.DUE,
         lease_until=None,
         attempts=F("attempts") + 1,
-        reason="the worker that had it is gone",
+        reason=kept("the worker that had it is gone"),
     )
 
 

@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 import time
+from crc.members.retold import kept
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -224,7 +225,7 @@ class Sender:
             return _failed(delivery, error)
         except Exception as error:  # the outermost loop: one bad row must not stop the others
             log.exception("delivery %s crashed", delivery.pk)
-            return _failed(delivery, DeliveryError(f"fault in the hub: {type(error).__name__}"))
+            return _failed(delivery, DeliveryError(kept("fault in the hub: %(why)s") % {"why": type(error).__name__}))
         finally:
             del self._begun[delivery.pk]
         took = time.monotonic() - begun

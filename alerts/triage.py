@@ -2,6 +2,7 @@
 
 import logging
 
+from crc.members.retold import kept
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -87,8 +88,8 @@ def _corroborate(submission: Submission) -> list[Alert]:
             log.warning("%s: its corroboration waits for the desk", submission.reference)
             _hold(
                 submission,
-                f"Other members saw it too, but the hub sends {most} such warnings an hour of one "
-                "member by itself; the desk decides about this one.",
+                kept("Other members saw it too, but the hub sends %(most)s such warnings an "
+"hour of one member by itself; the desk decides about this one.") % {"most": most},
             )
             break
         warned = corroboration.warn(story)

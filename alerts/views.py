@@ -1,5 +1,6 @@
 """What members see of warnings, and the page behind the one-tap links."""
 
+from django.utils.translation import gettext as _
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
@@ -106,7 +107,7 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
             by=request.user,
             note=form.cleaned_data["note"],
         )
-        messages.success(request, "Your answer is with the desk. You can change it any time.")
+        messages.success(request, _("Your answer is with the desk. You can change it any time."))
         affected = Answer.Choice.AFFECTED.value
         hit = form.cleaned_data["choice"] == affected and said.get("choice") != affected
         return redirect("warning-report" if hit and alert.release else "warning", pk=alert.pk)

@@ -1,5 +1,6 @@
 """Every address of the hub but TAXII's, which crc.asgi hands to medallion."""
 
+from django.utils.translation import gettext as _
 import sys
 from typing import Final
 
@@ -27,11 +28,11 @@ def not_here(request: HttpRequest) -> HttpResponse:
 
 def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
     """400, with the reason where it is one that the sender can do something about."""
-    reason = "The request was not complete."
+    reason = _("The request was not complete.")
     if isinstance(exception, TooManyFieldsSent):
-        reason = f"The form holds more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} answers."
+        reason = _("The form holds more than %(most)s answers.") % {"most": f"{settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,}"}
     elif isinstance(exception, RequestDataTooBig):
-        reason = f"It is longer than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes."
+        reason = _("It is longer than %(most)s bytes.") % {"most": f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,}"}
     elif isinstance(exception, BadRequest):
         reason = str(exception)
     return render(request, "400.html", {"reason": reason}, status=400)

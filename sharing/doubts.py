@@ -6,6 +6,7 @@ value that may name the source stops a report from going out by itself, see ``sh
 """
 
 import ipaddress
+from crc.members.retold import kept
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -26,10 +27,10 @@ from sharing.stix.internet import itself_and_parents, own_label
 from sharing.stix.telltales import LONG, Telltales, brand, rare_words
 from sharing.stix.wellknown import is_open_to_anybody, known_as
 
-NAMES_THE_SOURCE: Final = "it may name the reporter"
-NAMES_A_MEMBER: Final = "it may name a member of the port"
-A_MEMBERS: Final = "a member's own"
-THE_HUBS: Final = "the hub's own"
+NAMES_THE_SOURCE: Final = kept("it may name the reporter")
+NAMES_A_MEMBER: Final = kept("it may name a member of the port")
+A_MEMBERS: Final = kept("a member's own")
+THE_HUBS: Final = kept("the hub's own")
 
 
 def telltales(organisation: Organisation) -> Telltales:

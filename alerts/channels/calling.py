@@ -1,5 +1,6 @@
 """What the channels that call web addresses share: the guarded door, and how answers are judged."""
 
+from crc.members.retold import kept
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -75,7 +76,7 @@ def judged(answer: Response) -> Response:
     # 408, 425 and 429 ask for another try; other 4xx and redirects will not change.
     permanent = 300 <= answer.status < 500 and answer.status not in {408, 425, 429}
     raise DeliveryError(
-        f"the receiver answered {answer.status}",
+        kept("the receiver answered %(status)s") % {"status": answer.status},
         permanent=permanent,
         gone=answer.status == 410,
         after=_retry_after(answer.headers.get("retry-after", "")),

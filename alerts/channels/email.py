@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import smtplib
 import socket
+from crc.members.retold import kept
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -95,7 +96,7 @@ class _Line:
             with contextlib.suppress(DeliveryError):
                 await work
                 return
-            raise DeliveryError("the mail server is too slow", host_down=True) from None
+            raise DeliveryError(kept("the mail server is too slow"), host_down=True) from None
 
     def _deliver(self, notice: Notice) -> None:
         mail = message(notice)
@@ -107,15 +108,15 @@ class _Line:
         except smtplib.SMTPRecipientsRefused as refused:
             codes = {answer[0] for answer in refused.recipients.values()}
             raise DeliveryError(
-                "the mail server refused the recipient", permanent=all(c >= 500 for c in codes)
+                kept("the mail server refused the recipient"), permanent=all(c >= 500 for c in codes)
             ) from None
         except smtplib.SMTPResponseException as error:
             self._drop()
-            raise DeliveryError(f"the mail server answered {error.smtp_code}") from None
+            raise DeliveryError(kept("the mail server answered %(code)s") % {"code": error.smtp_code}) from None
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
             raise DeliveryError(
-                f"the mail server cannot be reached ({type(error).__name__})", host_down=True
+                kept("the mail server cannot be reached (%(why)s)") % {"why": type(error).__name__}, host_down=True
             ) from None
 
     def _drop(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+from crc.members.retold import kept
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC
@@ -109,7 +110,7 @@ async def _hand_over(
                             pass
     except (OSError, TimeoutError):
         writer.transport.abort()
-        raise DeliveryError("the collector broke off the connection", host_down=True) from None
+        raise DeliveryError(kept("the collector broke off the connection"), host_down=True) from None
     writer.close()
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(SECONDS / 2):

@@ -1,5 +1,6 @@
 """The outbox: work to be done is a row, claiming it is a conditional UPDATE."""
 
+from django.utils.translation import gettext_lazy as _
 import uuid
 from datetime import timedelta
 from typing import ClassVar
@@ -27,13 +28,13 @@ class Delivery(models.Model):
     class State(models.TextChoices):
         """Where the delivery stands. ``due`` is for now; ``waiting`` until ``next_try_at``."""
 
-        DUE = "due", "Due"
-        WAITING = "waiting", "Waiting"
-        SENDING = "sending", "Being sent"
-        SENT = "sent", "Sent"
-        FAILED = "failed", "Failed"
-        SKIPPED = "skipped", "Not sent"
-        FOLDED = "folded", "In another message"
+        DUE = "due", _("Due")
+        WAITING = "waiting", _("Waiting")
+        SENDING = "sending", _("Being sent")
+        SENT = "sent", _("Sent")
+        FAILED = "failed", _("Failed")
+        SKIPPED = "skipped", _("Not sent")
+        FOLDED = "folded", _("In another message")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")

@@ -1,5 +1,6 @@
 """Who is called, one after the other, while a member does not answer."""
 
+from django.utils.translation import gettext_lazy as _
 from typing import ClassVar
 
 from django.db import models
@@ -57,11 +58,11 @@ class Escalation(models.Model):
     class State(models.TextChoices):
         """``ended``: everybody was called, nobody answered. ``stopped``: no answer is wanted."""
 
-        CLIMBING = "climbing", "Being called"
-        PAUSED = "paused", "Paused"
-        ANSWERED = "answered", "Answered"
-        ENDED = "ended", "Nobody answered"
-        STOPPED = "stopped", "Stopped"
+        CLIMBING = "climbing", _("Being called")
+        PAUSED = "paused", _("Paused")
+        ANSWERED = "answered", _("Answered")
+        ENDED = "ended", _("Nobody answered")
+        STOPPED = "stopped", _("Stopped")
 
     OPEN: ClassVar = (State.CLIMBING, State.PAUSED)
 

@@ -1,5 +1,6 @@
 """Who may open a page."""
 
+from django.utils.translation import gettext as _
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
@@ -44,8 +45,8 @@ def _logged_out(request: HttpRequest) -> HttpResponseBase:
     if request.method == "POST":
         messages.error(
             request,
-            "You had been logged out, so nothing was sent. Log in; what you wrote in a report is "
-            "kept in this tab.",
+            _("You had been logged out, so nothing was sent. Log in; what you wrote in "
+"a report is kept in this tab."),
         )
     return redirect_to_login(request.get_full_path())
 

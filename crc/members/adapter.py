@@ -1,5 +1,6 @@
 """allauth, with the front door closed: members are added by the desk, never by themselves."""
 
+from django.utils.translation import gettext as _
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -34,7 +35,7 @@ class ClosedDoor(DefaultAccountAdapter):  # type: ignore[misc]
             super().send_mail(template_prefix, email, {"hub_name": settings.HUB_NAME, **told})
         except OSError as error:
             log.error("account mail cannot be sent: %s", type(error).__name__)
-            messages.error(context.request, "Mail cannot be sent at present. Ask the desk.")
+            messages.error(context.request, _("Mail cannot be sent at present. Ask the desk."))
 
 
 def _at_base(told: dict[str, Any], here: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Times on pages are the reader's; pages are nobody else's, and forms are UTF-8."""
 
+from django.utils.translation import gettext as _
 import zoneinfo
 from collections.abc import Callable
 from typing import Final
@@ -41,7 +42,7 @@ class Utf8Alone:
         charset = (request.content_params or {}).get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8"}:
             request.encoding = "utf-8"
-            raise BadRequest("Forms are taken in UTF-8 alone.")
+            raise BadRequest(_("Forms are taken in UTF-8 alone."))
         return self.get_response(request)
 
 

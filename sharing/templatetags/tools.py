@@ -1,5 +1,6 @@
 """What the tools' pages say the same way everywhere: lights, spans, hours, things to copy."""
 
+from django.utils.translation import gettext_noop
 from datetime import timedelta
 
 from django import template
@@ -13,12 +14,12 @@ from sharing.tooluse.rhythm import State
 register = template.Library()
 
 _LIGHTS = {
-    State.NEVER: ("○", "Never used"),
-    State.FINE: ("●", "Fine"),
-    State.LATE: ("◐", "Late"),
-    State.SILENT: ("■", "Silent"),
-    State.FAILING: ("▲", "Failing"),
-    State.ENDED: ("✕", "Ended"),
+    State.NEVER: ("○", gettext_noop("Never used")),
+    State.FINE: ("●", gettext_noop("Fine")),
+    State.LATE: ("◐", gettext_noop("Late")),
+    State.SILENT: ("■", gettext_noop("Silent")),
+    State.FAILING: ("▲", gettext_noop("Failing")),
+    State.ENDED: ("✕", gettext_noop("Ended")),
 }
 _BAR, _HIGH = 10, 40
 
