@@ -1,6 +1,5 @@
 """What members say to a warning, from the inbox or by a signed link out of a mail."""
 
-from django.utils.translation import gettext as _
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,11 +8,13 @@ from typing import Final
 from django.conf import settings
 from django.core import signing
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from alerts import audience
 from alerts.models import Alert, Answer, Delivery, Escalation
 from crc.members import audit
 from crc.members.models import Organisation, User
+from crc.members.retold import kept
 
 MAX_NOTE: Final = 500
 _SALT: Final = "alerts.answer"
@@ -108,7 +109,8 @@ def record(
 
 def _who(by: User | str, told_by: str) -> str:
     name = by.email if isinstance(by, User) else by
-    return f"{told_by[:80]} by phone, written down by {name}"[:160] if told_by else name
+    phoned = kept("%(who)s by phone, written down by %(name)s")
+    return (phoned % {"who": told_by[:80], "name": name})[:160] if told_by else name
 
 
 def current(alert: Alert) -> dict[int, Answer]:

@@ -1,7 +1,5 @@
 """The desk's pages: the queue, and one case with both graphs."""
 
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +9,8 @@ from django.db.models.functions import Coalesce
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
@@ -23,6 +23,7 @@ from alerts.outgoing import outgoing
 from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
+from crc.members.retold import retold
 from sharing.doubts import stayed_behind
 from sharing.intake import understood
 from sharing.models import Release, Report, StixObject, Submission
@@ -160,7 +161,8 @@ def _case_page(
             "release": made,
             "severity": triage.severity_of(report).value,
             "systems": [
-                (_(SYSTEMS[s].label), _(IMPACTS[i].label)) for s, i in report.impact_by_system.items()
+                (_(SYSTEMS[s].label), _(IMPACTS[i].label))
+                for s, i in report.impact_by_system.items()
             ],
             "understood": understood(report),
             "private": graphs.private_listing(submission),
@@ -251,7 +253,7 @@ def _confirm_page(
     try:
         graph = graph_for(report, terms, at=timezone.now())
     except NotReleasable as obstacle:
-        form.add_error(None, str(obstacle))
+        form.add_error(None, retold(str(obstacle)))
         return _case_page(request, report, release_form=form)
     return render(
         request,
@@ -289,7 +291,7 @@ def release_case(request: MemberRequest, reference: str) -> HttpResponse:
         report.refresh_from_db()
         if report.state != Report.State.OPEN:
             return _decided_meanwhile(request, report)
-        form.add_error(None, str(obstacle))
+        form.add_error(None, retold(str(obstacle)))
         return _case_page(request, report, release_form=form)
     rung = sum(tasks.ring_for(alert) for alert in raised) == len(raised)
     messages.success(

@@ -5,13 +5,15 @@ from typing import Any, Final
 from django import forms
 from django.conf import settings
 from django.db.models import Q
-from django.utils.translation import gettext, gettext_lazy as _
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from alerts.answers import MAX_NOTE
 from alerts.channels.base import Channel
 from alerts.mailing import FLOORS
 from alerts.models import Answer
 from crc.members.models import Group
+from crc.members.retold import retold
 from sharing.doubts import doubts
 from sharing.intake import understood
 from sharing.models import Collection, Report
@@ -65,8 +67,10 @@ class ReleaseForm(forms.Form):
         label=_("Release all the same"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text=_("These are left out unless you tick them: on every firewall's list they "
-"could cut the port off from what it needs, or name a member."),
+        help_text=_(
+            "These are left out unless you tick them: on every firewall's list they "
+            "could cut the port off from what it needs, or name a member."
+        ),
     )
     withhold_others = forms.CharField(
         label=_("Leave out others"),
@@ -86,7 +90,9 @@ class ReleaseForm(forms.Form):
             if i.value not in report.withheld and i.value not in self.doubtful
         ]
         self._offer_values()
-        self._offer("confirmed", [(v, f"{v}: {gettext(reason)}") for v, reason in self.doubtful.items()])
+        self._offer(
+            "confirmed", [(v, f"{v}: {retold(reason)}") for v, reason in self.doubtful.items()]
+        )
         self.fields["group"].initial = "community"
         if not report.may_name:
             del self.fields["named"]
@@ -97,12 +103,9 @@ class ReleaseForm(forms.Form):
         if untold <= 0:
             del self.fields["withhold_others"]
             return
-        self.fields[
-            "withhold_others"
-        ].help_text = (
-            gettext("%(count)s more were found than are listed above. Paste those to leave "
-"out, one a line.") % {"count": untold}
-        )
+        self.fields["withhold_others"].help_text = gettext(
+            "%(count)s more were found than are listed above. Paste those to leave out, one a line."
+        ) % {"count": untold}
 
     def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
         """These choices; a question without any is not asked."""
@@ -119,10 +122,17 @@ class ReleaseForm(forms.Form):
         values = [line for line in lines if line]
         unknown = sorted(set(values) - set(self.found))
         if unknown:
-            more = gettext(", and %(count)s more") % {"count": len(unknown) - 3} if len(unknown) > 3 else ""
+            more = (
+                gettext(", and %(count)s more") % {"count": len(unknown) - 3}
+                if len(unknown) > 3
+                else ""
+            )
             raise forms.ValidationError(
-                gettext("Not among what was found: %(values)s%(more)s. Write each as the private "
-"graph does.") % {"values": ', '.join(unknown[:3]), "more": more}
+                gettext(
+                    "Not among what was found: %(values)s%(more)s. Write each as the private "
+                    "graph does."
+                )
+                % {"values": ", ".join(unknown[:3]), "more": more}
             )
         return values
 
@@ -133,8 +143,10 @@ class ReleaseForm(forms.Form):
         if group and tlp and not Collection.objects.filter(group=group, tlp=tlp).exists():
             self.add_error(
                 "tlp",
-                gettext("%(group)s has no collection for %(tlp)s. Choose another audience or "
-"marking.") % {"group": group.title, "tlp": Tlp(tlp).label},
+                gettext(
+                    "%(group)s has no collection for %(tlp)s. Choose another audience or marking."
+                )
+                % {"group": group.title, "tlp": Tlp(tlp).label},
             )
         return cleaned
 

@@ -1,12 +1,12 @@
 """STIX graphs as the desk's pages list them: the beginning of each, and the whole to download."""
 
-from django.utils.translation import gettext as _
 import uuid
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 from django.db.models import Case, Value, When
+from django.utils.translation import gettext as _
 
 from sharing.models import Release, StixObject, Submission
 from sharing.stix.markings import Json
@@ -140,8 +140,11 @@ def _name(obj: Json, names: dict[str, str]) -> str:
         return f"{source} {obj['relationship_type']} {target}"
     if obj["type"] == "sighting":
         seen = names.get(obj["sighting_of_ref"]) or _("An indicator")
-        return _("%(name)s seen by %(count)s members") % {"name": seen, "count": obj.get('count', 1)}
+        return _("%(name)s seen by %(count)s members") % {
+            "name": seen,
+            "count": obj.get("count", 1),
+        }
     if "object_refs" in obj and "name" not in obj:
-        return _("of %(count)s objects") % {"count": len(obj['object_refs'])}
+        return _("of %(count)s objects") % {"count": len(obj["object_refs"])}
     hashes = obj.get("hashes") or {"": ""}
     return str(obj.get("name") or obj.get("value") or next(iter(hashes.values())))

@@ -5,7 +5,6 @@ the hour over all members, and more than so many times the mean of the 24 hours 
 entry for each jump: while the rate holds, the entry goes on and no other is raised.
 """
 
-from django.utils.translation import gettext as _
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,6 +13,7 @@ import orjson
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from alerts import corroboration
 from alerts.models import Alert, DeskEntry, Observation
@@ -151,13 +151,21 @@ def _observe(what: str, source: Organisation, *, since: datetime) -> Submission 
 def explained(entry: DeskEntry) -> str:
     """The entry in words: what was counted, what is usual, and the rule with its numbers."""
     number = entry.members.count()
-    by = _("one member") if number == 1 else f"{number} members"
-    return (
-        _("%(count)s sightings in one hour, by %(members)s. Usual: %(usual)s an "
-"hour, the mean of the %(hours)s hours before. The rule: at least "
-"%(floor)s in an hour, and more than %(factor)s times the usual rate "
-"(%(limit)s).") % {"count": f"{entry.count:,}", "members": by, "usual": f"{entry.usual:,.1f}", "hours": BEFORE, "floor": f"{entry.floor:,}", "factor": entry.factor, "limit": f"{entry.factor * entry.usual:,.1f}"}
-    )
+    by = _("one member") if number == 1 else _("%(number)s members") % {"number": number}
+    return _(
+        "%(count)s sightings in one hour, by %(members)s. Usual: %(usual)s an "
+        "hour, the mean of the %(hours)s hours before. The rule: at least "
+        "%(floor)s in an hour, and more than %(factor)s times the usual rate "
+        "(%(limit)s)."
+    ) % {
+        "count": f"{entry.count:,}",
+        "members": by,
+        "usual": f"{entry.usual:,.1f}",
+        "hours": BEFORE,
+        "floor": f"{entry.floor:,}",
+        "factor": entry.factor,
+        "limit": f"{entry.factor * entry.usual:,.1f}",
+    }
 
 
 def look(entry: DeskEntry, *, actor: User) -> bool:

@@ -5,7 +5,6 @@ Raising decided who should know; this decides, at the moment of sending, who sti
 
 import base64
 import uuid
-from crc.members.retold import kept
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -14,13 +13,16 @@ from typing import Final
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from alerts import answers, audience, confirming, folding, mailing, subscriptions
 from alerts.channels import CHANNELS
 from alerts.channels.base import Line, Notice
 from alerts.models import Alert, Answer, Delivery, Endpoint, Escalation
 from alerts.severity import Severity
+from crc.members.language import spoken
 from crc.members.models import Organisation
+from crc.members.retold import kept, retold
 from sharing.stix.markings import Tlp
 
 # Nobody waits any more for a test that did not get through by then.
@@ -45,7 +47,8 @@ def prepare(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Notice | str
         for part in folded.get(row.pk, ()):
             found = obstacles.to(part, tried=row.attempts > 0)
             (left_out[found] if found else more).append(part)
-        prepared.append((row, notice(row, more)))
+        with override(spoken(row.language)):
+            prepared.append((row, notice(row, more)))
     folding.leave_out(left_out)
     return prepared
 
@@ -65,10 +68,13 @@ class _Obstacles:
         self._listed = set(listed)
         self._chosen = subscriptions.of(members)
         self._cleared = _cleared(alerts.values())
+        self._spoken = audience.languages(members) if "email" in channels else {}
         self._over = _over(rows)
         for row in rows:
             row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
             row.endpoint = endpoints.get(_address(row))
+            mailbox = self._spoken.get(_address(row), "en")
+            row.language = row.endpoint.language if row.endpoint else mailbox
 
     def to(self, row: Delivery, *, tried: bool = False) -> str:
         """Why this one must not go out; empty when nothing is in its way.
@@ -161,6 +167,7 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
         more=lines,
         short_link=short,
         thread_id=str(alert.pk),
+        language=spoken(delivery.language),
         unsubscribe=mailing.link(delivery.organisation, delivery.address)
         if delivery.channel == "email"
         else "",
@@ -171,7 +178,7 @@ def _answers(delivery: Delivery) -> dict[str, str]:
     asked = delivery.alert.kind != Alert.Kind.SERVICE and CHANNELS[delivery.channel].asks
     if not asked:
         return {}
-    return {choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice}
+    return {str(choice.label): answers.link(delivery, choice.value) for choice in Answer.Choice}
 
 
 def _may_leave(alert: Alert) -> bool:
@@ -180,7 +187,7 @@ def _may_leave(alert: Alert) -> bool:
 
 def _title(alert: Alert) -> str:
     if _may_leave(alert):
-        return alert.title
+        return retold(alert.title)
     return _("A %(tlp)s warning waits for you") % {"tlp": Tlp(alert.tlp).label}
 
 
@@ -192,7 +199,7 @@ def _headed(delivery: Delivery) -> str:
 
 def _opening(delivery: Delivery) -> str:
     """The warning's own words, after why it comes again and what of the member's it touches."""
-    said = [delivery.alert.body]
+    said = [retold(delivery.alert.body)]
     if not _may_leave(delivery.alert):
         said = [_("Its marking keeps the content inside the hub. Log in to read it.")]
     elif delivery.touches:

@@ -5,7 +5,6 @@ gives the row out again with the same id, by which receivers know a repeat.
 """
 
 import random
-from crc.members.retold import kept
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from django.utils import timezone
 
 from alerts.models import Alert, Delivery
 from crc import hotsql
+from crc.members.retold import kept
 
 # A claimed row that a worker has not begun to send after this long is given back unsent.
 PATIENCE: Final = timedelta(seconds=8)

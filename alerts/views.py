@@ -1,6 +1,5 @@
 """What members see of warnings, and the page behind the one-tap links."""
 
-from django.utils.translation import gettext as _
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
@@ -22,6 +21,7 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers

@@ -6,7 +6,6 @@ value that may name the source stops a report from going out by itself, see ``sh
 """
 
 import ipaddress
-from crc.members.retold import kept
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 from django.conf import settings
 
 from crc.members.models import Contact, Organisation, User
+from crc.members.retold import kept
 from crc.members.roles import PortRole
 from sharing.intake import own_names, understood
 from sharing.models import ListedValue, Report

@@ -1,7 +1,5 @@
 """The report form: plain words in, limits said, nothing lost."""
 
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 import unicodedata
 import uuid
 import zoneinfo
@@ -11,6 +9,8 @@ from typing import Any, Final
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from crc.members.models import User
 from crc.members.roles import Markings, Scope
@@ -52,8 +52,11 @@ class PlainText(forms.CharField):
             if char < " " and char not in _KEPT_CONTROLS:
                 line = text.count("\n", 0, place) + 1
                 raise forms.ValidationError(
-                    gettext("Line %(line)s holds a control character (code %(code)s). Paste it as "
-"plain text.") % {"line": line, "code": ord(char)},
+                    gettext(
+                        "Line %(line)s holds a control character (code %(code)s). Paste it as "
+                        "plain text."
+                    )
+                    % {"line": line, "code": ord(char)},
                     code="control",
                 )
         return text
@@ -102,8 +105,7 @@ class ReportForm(forms.Form):
         max_length=MAX_NARRATIVE,
         required=False,
         widget=forms.Textarea(attrs={"rows": 6}),
-        help_text=_("What you saw, what you have done, what you need. Only the desk reads "
-"this."),
+        help_text=_("What you saw, what you have done, what you need. Only the desk reads this."),
     )
     technical = PlainText(
         label=_("Anything technical? Paste it as it is."),
@@ -111,8 +113,10 @@ class ReportForm(forms.Form):
         required=False,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
-        help_text=_("Ransom note, mail header, log lines, scanner output. The hub picks out "
-"addresses, file hashes and the like, also when written hxxp or [.]."),
+        help_text=_(
+            "Ransom note, mail header, log lines, scanner output. The hub picks out "
+            "addresses, file hashes and the like, also when written hxxp or [.]."
+        ),
     )
     warn_now = forms.TypedChoiceField(
         label=_("Warn the port now?"),
@@ -173,8 +177,11 @@ class ReportForm(forms.Form):
         name = self.cleaned_data["time_zone"]
         if name not in zoneinfo.available_timezones():
             raise forms.ValidationError(
-                gettext("“%(name)s” is not a time zone. Try one such as Asia/Tokyo, "
-"Europe/Amsterdam, UTC.") % {"name": name}
+                gettext(
+                    "“%(name)s” is not a time zone. Try one such as Asia/Tokyo, "
+                    "Europe/Amsterdam, UTC."
+                )
+                % {"name": name}
             )
         return zoneinfo.ZoneInfo(name)
 
@@ -188,8 +195,10 @@ class ReportForm(forms.Form):
         if cleaned.get("warn_now") and cleaned.get("tlp") == Tlp.RED:
             self.add_error(
                 "tlp",
-                gettext("“Nobody but the desk” and warning the port now exclude each other. "
-"Choose who may read it, or let the desk look first."),
+                gettext(
+                    "“Nobody but the desk” and warning the port now exclude each other. "
+                    "Choose who may read it, or let the desk look first."
+                ),
             )
         if "noticed_at" in cleaned and "time_zone" in cleaned:
             self._clean_noticed(cleaned)
@@ -206,10 +215,13 @@ class ReportForm(forms.Form):
         if noticed > now + CLOCK_SLACK:
             self.add_error(
                 "noticed_at",
-                gettext("That is still to come in %(zone)s. Check the time and the time zone.") % {"zone": cleaned['time_zone']},
+                gettext("That is still to come in %(zone)s. Check the time and the time zone.")
+                % {"zone": cleaned["time_zone"]},
             )
         elif noticed.year < now.year - 10:
-            self.add_error("noticed_at", gettext("That is more than ten years ago. Check the date."))
+            self.add_error(
+                "noticed_at", gettext("That is more than ten years ago. Check the date.")
+            )
         cleaned["noticed_at"] = noticed
 
     def _systems(self) -> dict[str, str]:
@@ -247,8 +259,10 @@ class KeyForm(forms.Form):
     label = PlainText(
         label=_("Which tool is it for?"),
         max_length=80,
-        help_text=_("One key for each tool, so that you can see and end each by itself. Such "
-"as “Sentinel, production”."),
+        help_text=_(
+            "One key for each tool, so that you can see and end each by itself. Such "
+            "as “Sentinel, production”."
+        ),
     )
     scopes = forms.MultipleChoiceField(
         label=_("What may it do?"),
@@ -260,7 +274,12 @@ class KeyForm(forms.Form):
     days = forms.TypedChoiceField(
         label=_("How long is it good for?"),
         coerce=int,
-        choices=[(90, _("90 days")), (365, _("One year")), (730, _("Two years")), (0, _("Until revoked"))],
+        choices=[
+            (90, _("90 days")),
+            (365, _("One year")),
+            (730, _("Two years")),
+            (0, _("Until revoked")),
+        ],
         initial=365,
     )
     markings = forms.ChoiceField(

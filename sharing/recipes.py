@@ -4,9 +4,10 @@ A tool is a line here and a template of its name in ``templates/sharing/tools/``
 nowhere: people put theirs in the place of KEY.
 """
 
-from django.utils.translation import gettext_noop as _
 from dataclasses import dataclass
 from typing import Any, Final
+
+from django.utils.translation import gettext_noop as _
 
 from crc.members.models import Organisation
 from crc.members.roles import Scope

@@ -1,7 +1,5 @@
 """Sharing on purpose: the second graph, made for others, and the row that says who decided."""
 
-from crc.members.retold import kept
-from django.utils.translation import gettext as _
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,9 +11,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from crc.members import audit
 from crc.members.models import Group, Organisation, User
+from crc.members.retold import kept
 from crc.members.roles import PortRole
 from crc.ordering import take_the_pen
 from sharing.doubts import NAMES_THE_SOURCE, doubts, telltales, withheld
@@ -87,8 +87,11 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
         found += words.alluded_to_in(_written(report, terms))
     if found:
         raise NotReleasable(
-            _("The text names the member (%(words)s). Take it out, or ask the member "
-"whether it may be named.") % {"words": ', '.join(sorted(set(found)))}
+            _(
+                "The text names the member (%(words)s). Take it out, or ask the member "
+                "whether it may be named."
+            )
+            % {"words": ", ".join(sorted(set(found)))}
         )
     return graph
 
@@ -207,16 +210,20 @@ def release(ready: Draft, *, actor: User | str) -> Release:
 
 def _may_release(report: Report, terms: Terms) -> None:
     if report.state != Report.State.OPEN:
-        raise NotReleasable(_("This report is already decided: %(state)s.") % {"state": report.get_state_display()})
+        raise NotReleasable(
+            _("This report is already decided: %(state)s.") % {"state": report.get_state_display()}
+        )
     if Tlp.RED in (terms.tlp, report.consent):
         raise NotReleasable(
-            _("TLP:RED stays between the reporter and the desk. Ask the reporter to "
-"allow more.")
+            _("TLP:RED stays between the reporter and the desk. Ask the reporter to allow more.")
         )
     if terms.tlp.rank < report.consent.rank:
         raise NotReleasable(
-            _("The reporter allows %(allowed)s at most, which is stricter than "
-"%(wanted)s. Only the reporter can loosen it.") % {"allowed": report.consent.label, "wanted": terms.tlp.label}
+            _(
+                "The reporter allows %(allowed)s at most, which is stricter than "
+                "%(wanted)s. Only the reporter can loosen it."
+            )
+            % {"allowed": report.consent.label, "wanted": terms.tlp.label}
         )
 
 
@@ -231,17 +238,23 @@ def _may_go_unseen(report: Report) -> None:
     values = {indicator.value for indicator in understood(report).indicators}
     if naming or (found and not values - found.keys() - set(report.withheld)):
         stopping = list((naming or found).items())
-        told = ", ".join(f"{value} ({reason})" for value, reason in stopping[:MAX_TOLD_DOUBTS])
+        told = ", ".join(
+            kept("%(value)s (%(reason)s)") % {"value": value, "reason": reason}
+            for value, reason in stopping[:MAX_TOLD_DOUBTS]
+        )
         more = len(stopping) - MAX_TOLD_DOUBTS
         raise NotReleasable(
-            KEPT("The desk must look at this before it goes to every firewall: "
-"%(values)s%(more)s.") % {"values": told, "more": f' and {more} more' if more > 0 else ''}
+            kept("The desk must look at this before it goes to every firewall: %(values)s.")
+            % {"values": told + (kept(" and %(count)s more") % {"count": more} if more > 0 else "")}
         )
     most = settings.AUTOMATIC_WARNINGS_PER_HOUR
     if releases_at_once(report.submission.source).count() >= most:
         raise NotReleasable(
-            kept("The hub sends %(most)s warnings an hour of one member by itself; the "
-"desk decides about this one.") % {"most": most}
+            kept(
+                "The hub sends %(most)s warnings an hour of one member by itself; the "
+                "desk decides about this one."
+            )
+            % {"most": most}
         )
 
 
@@ -266,7 +279,10 @@ def _items(graph: list[Json], default: Tlp) -> list[Item]:
 def _put(items: list[Item], made: Release) -> None:
     shelf = Collection.objects.filter(group=made.group, tlp=made.tlp)
     if not shelf:
-        raise NotReleasable(_("%(group)s has no collection for TLP:%(tlp)s.") % {"group": made.group.title, "tlp": made.tlp})
+        raise NotReleasable(
+            _("%(group)s has no collection for TLP:%(tlp)s.")
+            % {"group": made.group.title, "tlp": made.tlp}
+        )
     put(items, into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)], release=made)
 
 

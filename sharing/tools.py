@@ -1,6 +1,5 @@
 """The polling tenant's pages: what its tools do, its keys, settings to copy, a connection test."""
 
-from django.utils.translation import gettext as _
 import uuid
 from typing import Final
 
@@ -8,6 +7,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -135,7 +135,10 @@ def revoke(request: MemberRequest, lookup: str) -> HttpResponse:
         raise PermissionDenied
     if request.method == "POST":
         if keys.revoke(key, actor=request.user):
-            messages.success(request, _("%(key)s is revoked, from this moment on.") % {"key": key.label or _("The key")})
+            messages.success(
+                request,
+                _("%(key)s is revoked, from this moment on.") % {"key": key.label or _("The key")},
+            )
         else:
             messages.info(request, _("It was revoked before."))
         return redirect("tools")

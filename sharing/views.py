@@ -1,6 +1,5 @@
 """The member's side of reporting: the form, the receipt, what became of it."""
 
-from django.utils.translation import gettext as _
 import uuid
 from datetime import timedelta
 from typing import Any, Final
@@ -11,6 +10,7 @@ from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from crc.members.access import MemberRequest, for_members
@@ -164,9 +164,11 @@ def warn(request: MemberRequest, reference: str) -> HttpResponse:
     elif Report.objects.filter(pk=found.pk, state=Report.State.DECLINED).exists():
         messages.error(
             request,
-            _("The port was not warned: the desk has decided to keep this report "
-"private. Its reason is below. If things have changed, send a new "
-"report, or telephone the desk."),
+            _(
+                "The port was not warned: the desk has decided to keep this report "
+                "private. Its reason is below. If things have changed, send a new "
+                "report, or telephone the desk."
+            ),
         )
     else:
         messages.info(request, _("The port has been warned already."))

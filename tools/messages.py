@@ -16,13 +16,14 @@ from typing import Final
 import polib
 from django.utils.translation.template import templatize
 
+from crc.members.retold import CONTEXT, kept
 from sharing.stix import extract, port, wellknown
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PO: Final = ROOT / "crc" / "locale" / "ja" / "LC_MESSAGES" / "django.po"
 MO: Final = PO.with_suffix(".mo")
-# What the code calls gettext by; ``kept`` is crc.members.retold's.
-_SINGULAR: Final = frozenset({"gettext", "gettext_lazy", "gettext_noop", "kept", "_", "__"})
+# What the code calls gettext by.
+_SINGULAR: Final = frozenset({"gettext", "gettext_lazy", "gettext_noop", "_", "__"})
 _PLURAL: Final = frozenset({"ngettext", "ngettext_lazy"})
 _TEXT = r"""u?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 _CALL: Final = re.compile(rf"\b(?:n?gettext|_)\({_TEXT}(?:, {_TEXT})?")
@@ -30,24 +31,27 @@ _CALL: Final = re.compile(rf"\b(?:n?gettext|_)\({_TEXT}(?:, {_TEXT})?")
 
 @dataclass
 class Message:
-    """One text, its plural, empty when it has none, and the files that say it."""
+    """One text, the context and the plural that it may have, and the files that say it."""
 
     msgid: str
+    context: str = ""
     plural: str = ""
     files: set[str] = field(default_factory=set)
 
 
-def messages() -> dict[str, Message]:
-    """Every text for people, by msgid."""
-    found: dict[str, Message] = {}
+def messages() -> dict[tuple[str, str], Message]:
+    """Every text for people, by context and msgid."""
+    found: dict[tuple[str, str], Message] = {}
     for file in sources():
         text = (ROOT / file).read_text("utf-8")
-        for msgid, plural in in_python(text) if file.endswith(".py") else in_template(text):
-            message = found.setdefault(msgid, Message(msgid))
+        marked = in_python(text) if file.endswith(".py") else in_template(text)
+        for context, msgid, plural in marked:
+            message = found.setdefault((context, msgid), Message(msgid, context))
             message.plural = message.plural or plural
             message.files.add(file)
-    for msgid in vocabulary():
-        found.setdefault(msgid, Message(msgid)).files.add("sharing/stix")
+    for context, msgid in vocabulary():
+        message = found.setdefault((context, msgid), Message(msgid, context))
+        message.files.add("sharing/stix")
     return found
 
 
@@ -59,38 +63,43 @@ def sources() -> list[str]:
     return [f for f in files if (ROOT / f).exists()]
 
 
-def vocabulary() -> Iterator[str]:
+def vocabulary() -> Iterator[tuple[str, str]]:
     """The words of ``sharing.stix``, which knows no gettext; they are translated where shown."""
     for words in (*port.ATTACKS.values(), *port.SYSTEMS.values(), *port.IMPACTS.values()):
-        yield words.label
-    yield from wellknown.reasons()
-    yield from extract.REASONS
+        yield "", words.label
+    for attack in port.ATTACKS.values():
+        yield CONTEXT, attack.label.lower()
+    for reason in (*wellknown.reasons(), *extract.REASONS):
+        yield CONTEXT, reason
 
 
-def in_python(text: str) -> Iterator[tuple[str, str]]:
-    """Each msgid that a module marks, with its plural."""
+def in_python(text: str) -> Iterator[tuple[str, str, str]]:
+    """Each ``(context, msgid, plural)`` that a module marks."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             said = [a.value for a in node.args[:2] if isinstance(a, ast.Constant)]
             if name in _SINGULAR and len(said) == 1:
-                yield said[0], ""
+                yield "", said[0], ""
             elif name in _PLURAL and len(said) == 2:
-                yield said[0], said[1]
+                yield "", said[0], said[1]
+            elif name == kept.__name__ and len(said) == 1:
+                yield CONTEXT, said[0], ""
 
 
-def in_template(text: str) -> Iterator[tuple[str, str]]:
-    """Each msgid that a template marks, with its plural."""
+def in_template(text: str) -> Iterator[tuple[str, str, str]]:
+    """Each ``(context, msgid, plural)`` that a template marks."""
     for singular, plural in _CALL.findall(templatize(text)):
-        yield ast.literal_eval(singular), ast.literal_eval(plural) if plural else ""
+        yield "", ast.literal_eval(singular), ast.literal_eval(plural) if plural else ""
 
 
-def update(catalogue: polib.POFile, wanted: dict[str, Message]) -> None:
+def update(catalogue: polib.POFile, wanted: dict[tuple[str, str], Message]) -> None:
     """Add what is new, untranslated, and drop what is gone. Order: by file, then by text."""
-    have = {entry.msgid: entry for entry in catalogue}
+    have = {(entry.msgctxt or "", entry.msgid): entry for entry in catalogue}
     catalogue.clear()
-    for message in sorted(wanted.values(), key=lambda m: (min(m.files), m.msgid)):
-        entry = have.get(message.msgid) or polib.POEntry(msgid=message.msgid)
+    for key in sorted(wanted, key=lambda key: (min(wanted[key].files), key)):
+        message = wanted[key]
+        entry = have.get(key) or polib.POEntry(msgid=message.msgid, msgctxt=message.context or None)
         if message.plural and not entry.msgid_plural:
             entry.msgstr_plural, entry.msgstr = {0: entry.msgstr}, ""
         entry.msgid_plural = message.plural

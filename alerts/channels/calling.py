@@ -1,6 +1,5 @@
 """What the channels that call web addresses share: the guarded door, and how answers are judged."""
 
-from crc.members.retold import kept
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,6 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from alerts.channels.base import DeliveryError
+from crc.members.retold import kept
 from crc.outbound import Blocked, Outbound, OutboundError, Response
 
 # How much of a secret address pages show, and how long one must be for that to give nothing away.

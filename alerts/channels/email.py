@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import smtplib
 import socket
-from crc.members.retold import kept
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -14,10 +13,11 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.validators import validate_email
 from django.template.loader import render_to_string
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 from django.utils.translation import gettext_noop as _
 
 from alerts.channels.base import DeliveryError, Notice, Send
+from crc.members.retold import kept
 
 # Connections to the mail server that one worker keeps open.
 CONNECTIONS = 4
@@ -108,15 +108,19 @@ class _Line:
         except smtplib.SMTPRecipientsRefused as refused:
             codes = {answer[0] for answer in refused.recipients.values()}
             raise DeliveryError(
-                kept("the mail server refused the recipient"), permanent=all(c >= 500 for c in codes)
+                kept("the mail server refused the recipient"),
+                permanent=all(c >= 500 for c in codes),
             ) from None
         except smtplib.SMTPResponseException as error:
             self._drop()
-            raise DeliveryError(kept("the mail server answered %(code)s") % {"code": error.smtp_code}) from None
+            raise DeliveryError(
+                kept("the mail server answered %(code)s") % {"code": error.smtp_code}
+            ) from None
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
             raise DeliveryError(
-                kept("the mail server cannot be reached (%(why)s)") % {"why": type(error).__name__}, host_down=True
+                kept("the mail server cannot be reached (%(why)s)") % {"why": type(error).__name__},
+                host_down=True,
             ) from None
 
     def _drop(self) -> None:
@@ -139,15 +143,16 @@ class _Line:
 
 def message(notice: Notice) -> EmailMultiAlternatives:
     """The mail: plain text, with the same as HTML beside it, and nothing to be fetched."""
-    context = {"notice": notice}
-    subject = render_to_string("alerts/mail/subject.txt", context)
-    mail = EmailMultiAlternatives(
-        subject=" ".join(subject.split()),
-        body=render_to_string("alerts/mail/body.txt", context),
-        to=[notice.address],
-        headers=_headers(notice),
-    )
-    mail.attach_alternative(render_to_string("alerts/mail/body.html", context), "text/html")
+    with override(notice.language):
+        context = {"notice": notice}
+        subject = render_to_string("alerts/mail/subject.txt", context)
+        mail = EmailMultiAlternatives(
+            subject=" ".join(subject.split()),
+            body=render_to_string("alerts/mail/body.txt", context),
+            to=[notice.address],
+            headers=_headers(notice),
+        )
+        mail.attach_alternative(render_to_string("alerts/mail/body.html", context), "text/html")
     return mail
 
 

@@ -1,12 +1,12 @@
 """The outbox: work to be done is a row, claiming it is a conditional UPDATE."""
 
-from django.utils.translation import gettext_lazy as _
 import uuid
 from datetime import timedelta
 from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from alerts.models.addresses import Endpoint
 from alerts.models.warnings import Alert
@@ -59,8 +59,9 @@ class Delivery(models.Model):
         "self", models.SET_NULL, null=True, blank=True, related_name="parts", db_index=False
     )
     touches = models.CharField(max_length=200, blank=True)
-    # Found at the moment of sending, for the health that the sends tell of.
+    # Found at the moment of sending: for the health that the sends tell of, and for the words.
     endpoint: Endpoint | None = None
+    language = "en"
 
     class Meta:
         constraints: ClassVar = [

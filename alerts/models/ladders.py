@@ -1,10 +1,10 @@
 """Who is called, one after the other, while a member does not answer."""
 
-from django.utils.translation import gettext_lazy as _
 from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from alerts.models.warnings import Alert
 from crc.members.models import Organisation

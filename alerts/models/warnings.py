@@ -1,11 +1,11 @@
 """Warnings and answers, and what makes two reports one story."""
 
-from django.utils.translation import gettext_lazy as _
 import uuid
 from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from crc.members.models import Group, Organisation, User
 from sharing.models import Release, Submission

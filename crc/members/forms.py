@@ -1,6 +1,5 @@
 """allauth's forms in the hub's words."""
 
-from django.utils.translation import gettext_lazy as _
 from typing import Any, Final
 
 from allauth.account.forms import (
@@ -11,6 +10,7 @@ from allauth.account.forms import (
     ResetPasswordKeyForm,
 )
 from django.forms import Form
+from django.utils.translation import gettext_lazy as _
 
 _WORDS: Final = {
     "login": _("E-mail address"),
@@ -20,8 +20,7 @@ _WORDS: Final = {
     "password2": _("The new password again"),
 }
 # In the words of the validators in the settings.
-_RULES: Final = _("12 characters at least; not a common one, and not like your name or "
-"address.")
+_RULES: Final = _("12 characters at least; not a common one, and not like your name or address.")
 
 
 class _Said(Form):

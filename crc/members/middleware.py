@@ -1,14 +1,15 @@
-"""Times on pages are the reader's; pages are nobody else's, and forms are UTF-8."""
+"""Times and words on pages are the reader's; pages are nobody else's, and forms are UTF-8."""
 
-from django.utils.translation import gettext as _
 import zoneinfo
 from collections.abc import Callable
 from typing import Final
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
+from crc.members.language import spoken
 from crc.members.models import User
 
 # Set by static/app.js from what the browser knows.
@@ -60,4 +61,18 @@ class ReaderTimeZone:
             if name in zoneinfo.available_timezones():
                 with timezone.override(zoneinfo.ZoneInfo(name)):
                     return self.get_response(request)
+        return self.get_response(request)
+
+
+class ReaderLanguage:
+    """Once somebody has logged in, the language is theirs, whatever the browser asks for."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Not undone afterwards: error pages and LocaleMiddleware still have to know it."""
+        if isinstance(request.user, User):
+            translation.activate(spoken(request.user.language))
+            request.LANGUAGE_CODE = translation.get_language()
         return self.get_response(request)

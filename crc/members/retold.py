@@ -1,33 +1,56 @@
 """Sentences that rows keep, read in the language of whoever looks.
 
-Why a report is held or a delivery failed is found by a worker, which has no reader, and is stored in
-English. ``kept`` marks such a sentence; ``retold`` knows it again, with what was filled in.
+Why a report is held or a send failed is found by a worker, which has no reader, and is stored in
+English. ``kept`` marks such a sentence; ``retold`` knows it again, with what was filled in. The
+catalogue itself is the list of them: they stand in it under the context CONTEXT.
 """
 
 import re
+from functools import cache
 from typing import Final
 
-from django.utils.translation import gettext
+from django.utils.translation import get_language, pgettext
+from django.utils.translation.trans_real import translation
 
-_SENTENCES: Final[dict[str, re.Pattern[str]]] = {}
+CONTEXT: Final = "kept"
 _BLANK: Final = re.compile(r"%\\\((\w+)\\\)s")
 
 
 def kept(msgid: str) -> str:
-    """The sentence as it is, known from now on; ``%(name)s`` is filled in by the caller."""
-    _SENTENCES[msgid] = re.compile(_BLANK.sub(r"(?P<\1>.*?)", re.escape(msgid)), re.DOTALL)
+    """The sentence as it is; ``%(name)s`` is filled in by the caller."""
     return msgid
 
 
 def retold(text: str) -> str:
     """A kept sentence in the reader's language; any other text as it is.
 
-    What is filled in is retold too: a reason may hold another.
+    What is filled in is retold too, one by one between commas: a reason may hold others.
     """
-    if text in _SENTENCES:
-        return gettext(text)
-    for msgid, form in _SENTENCES.items():
+    said: str = pgettext(CONTEXT, text) if text else ""
+    if said != text:
+        return said
+    for msgid, form in _sentences(get_language() or ""):
         found = form.fullmatch(text)
-        if found and found.groups():
-            return gettext(msgid) % {name: retold(part) for name, part in found.groupdict().items()}
+        if found:
+            filled = {name: _parts(part) for name, part in found.groupdict().items()}
+            return pgettext(CONTEXT, msgid) % filled
     return text
+
+
+def _parts(text: str) -> str:
+    return ", ".join(map(retold, text.split(", ")))
+
+
+@cache
+def _sentences(language: str) -> list[tuple[str, re.Pattern[str]]]:
+    """Those with blanks, the longest first: a short one might fit by chance."""
+    if not language:
+        return []
+    known = (
+        key.partition("\x04") for key in translation(language)._catalog if isinstance(key, str)
+    )
+    blanks = [msgid for context, _, msgid in known if context == CONTEXT and "%(" in msgid]
+    return [
+        (msgid, re.compile(_BLANK.sub(r"(?P<\1>.*?)", re.escape(msgid)), re.DOTALL))
+        for msgid in sorted(blanks, key=len, reverse=True)
+    ]

@@ -1,9 +1,9 @@
 """Who somebody is in the port, and what a user or a key may do."""
 
-from django.utils.translation import gettext_lazy as _
 from typing import Final
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class PortRole(models.TextChoices):

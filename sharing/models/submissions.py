@@ -1,12 +1,12 @@
 """What came in and what was decided about it."""
 
-from django.utils.translation import gettext_lazy as _
 import secrets
 import uuid
 from typing import ClassVar, Final
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from crc.members.models import Group, Organisation, User
 from sharing.stix.markings import Tlp
