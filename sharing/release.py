@@ -238,14 +238,15 @@ def _may_go_unseen(report: Report) -> None:
     values = {indicator.value for indicator in understood(report).indicators}
     if naming or (found and not values - found.keys() - set(report.withheld)):
         stopping = list((naming or found).items())
-        told = ", ".join(
+        told = [
             kept("%(value)s (%(reason)s)") % {"value": value, "reason": reason}
             for value, reason in stopping[:MAX_TOLD_DOUBTS]
-        )
-        more = len(stopping) - MAX_TOLD_DOUBTS
+        ]
+        if len(stopping) > MAX_TOLD_DOUBTS:
+            told.append(kept("and %(count)s more") % {"count": len(stopping) - MAX_TOLD_DOUBTS})
         raise NotReleasable(
             kept("The desk must look at this before it goes to every firewall: %(values)s.")
-            % {"values": told + (kept(" and %(count)s more") % {"count": more} if more > 0 else "")}
+            % {"values": ", ".join(told)}
         )
     most = settings.AUTOMATIC_WARNINGS_PER_HOUR
     if releases_at_once(report.submission.source).count() >= most:

@@ -17,7 +17,7 @@ import polib
 from django.utils.translation.template import templatize
 
 from crc.members.retold import CONTEXT, kept
-from sharing.stix import extract, port, wellknown
+from sharing.stix import compose, extract, port, wellknown
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PO: Final = ROOT / "crc" / "locale" / "ja" / "LC_MESSAGES" / "django.po"
@@ -68,8 +68,12 @@ def vocabulary() -> Iterator[tuple[str, str]]:
     for words in (*port.ATTACKS.values(), *port.SYSTEMS.values(), *port.IMPACTS.values()):
         yield "", words.label
     for attack in port.ATTACKS.values():
-        yield CONTEXT, attack.label.lower()
-    for reason in (*wellknown.reasons(), *extract.REASONS):
+        yield from ((CONTEXT, attack.label), (CONTEXT, attack.label.lower()))
+    for system in port.SYSTEMS.values():
+        yield CONTEXT, system.label.lower()
+    for title in compose.TITLES:
+        yield CONTEXT, title
+    for reason in (*wellknown.reasons(), *extract.REASONS, compose.INCIDENT):
         yield CONTEXT, reason
 
 

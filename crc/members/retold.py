@@ -24,7 +24,7 @@ def kept(msgid: str) -> str:
 def retold(text: str) -> str:
     """A kept sentence in the reader's language; any other text as it is.
 
-    What is filled in is retold too, one by one between commas: a reason may hold others.
+    What is filled in is retold too: a reason may hold others, one by one between commas.
     """
     said: str = pgettext(CONTEXT, text) if text else ""
     if said != text:
@@ -38,7 +38,11 @@ def retold(text: str) -> str:
 
 
 def _parts(text: str) -> str:
-    return ", ".join(map(retold, text.split(", ")))
+    parts = text.split(", ")
+    told = [retold(part) for part in parts]
+    # A word may have a comma of its own.
+    known = all(said != part for said, part in zip(told, parts, strict=True))
+    return ", ".join(told) if known else retold(text)
 
 
 @cache
@@ -46,9 +50,8 @@ def _sentences(language: str) -> list[tuple[str, re.Pattern[str]]]:
     """Those with blanks, the longest first: a short one might fit by chance."""
     if not language:
         return []
-    known = (
-        key.partition("\x04") for key in translation(language)._catalog if isinstance(key, str)
-    )
+    held = translation(language)._catalog  # type: ignore[attr-defined]
+    known = (key.partition("\x04") for key in held.keys() if isinstance(key, str))  # noqa: SIM118
     blanks = [msgid for context, _, msgid in known if context == CONTEXT and "%(" in msgid]
     return [
         (msgid, re.compile(_BLANK.sub(r"(?P<\1>.*?)", re.escape(msgid)), re.DOTALL))
