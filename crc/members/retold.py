@@ -47,7 +47,8 @@ def _parts(text: str) -> str:
 
 @cache
 def _sentences(language: str) -> list[tuple[str, re.Pattern[str]]]:
-    """Those with blanks, the longest first: a short one might fit by chance."""
+    """Those with blanks. Last come the loosest, which begin with one or are short: they might fit by
+    chance."""
     if not language:
         return []
     held = translation(language)._catalog  # type: ignore[attr-defined]
@@ -55,5 +56,5 @@ def _sentences(language: str) -> list[tuple[str, re.Pattern[str]]]:
     blanks = [msgid for context, _, msgid in known if context == CONTEXT and "%(" in msgid]
     return [
         (msgid, re.compile(_BLANK.sub(r"(?P<\1>.*?)", re.escape(msgid)), re.DOTALL))
-        for msgid in sorted(blanks, key=len, reverse=True)
+        for msgid in sorted(blanks, key=lambda msgid: (msgid.startswith("%("), -len(msgid)))
     ]
