@@ -47,10 +47,10 @@ class WishForm(forms.Form):
         choices=[(hour, f"{hour:02d}:00") for hour in range(24)],
     )
     quiet_from = forms.TimeField(
-        label=__("From"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
+        label=__("Start"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
     )
     quiet_until = forms.TimeField(
-        label=__("Until"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
+        label=__("End"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
     )
     time_zone = forms.CharField(
         label=__("In which time zone?"),

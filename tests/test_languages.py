@@ -10,9 +10,10 @@ from django.template.base import Lexer, TokenType
 from django.test import Client
 from django.utils.translation import gettext, override
 
-from crc.members.models import Organisation, User
+from crc.members.models import Contact, Organisation, User
 from crc.members.retold import retold
 from sharing.stix.port import ATTACKS
+from tests.conftest import Port
 from tools import messages as collecting
 from tools.messages import MO, PO, ROOT
 
@@ -129,7 +130,9 @@ def test_kept_sentences_are_read_in_the_readers_language() -> None:
 def reader(db: None) -> User:
     """A duty officer who reads Japanese."""
     member = Organisation.objects.create(slug="north", name="北岸", port_role="terminal")
-    return User.objects.create_user("duty@north.example", "x", organisation=member, language="ja")
+    return User.objects.create_user(
+        "duty@north.example", "x", organisation=member, language="ja", role="member-admin"
+    )
 
 
 ENGLISH = [TAG.sub("", e.msgid) for e in CATALOGUE if " " in e.msgid and "%" not in e.msgid]
@@ -143,7 +146,7 @@ def english_in(page: str) -> list[str]:
 
 
 PAGES = """/warnings/ /warnings/wishes/ /warnings/wishes/mine/ /warnings/assets/ /warnings/ways/
-    /warnings/ways/add/ /warnings/ladder/ /report/ /reports/ /tools/ /tools/settings/curl/
+    /warnings/ways/add/ /ladder/ /report/ /reports/ /tools/ /tools/settings/curl/
     /tools/settings/splunk/ /accounts/2fa/ /accounts/password/change/""".split()
 
 
@@ -199,3 +202,35 @@ def test_the_ports_words_are_the_same_on_the_form_and_in_a_warning() -> None:
         assert all(
             retold(words.label.lower()) == gettext(words.label) for words in ATTACKS.values()
         )
+
+
+def test_a_warning_is_mailed_in_each_readers_language(port: Port) -> None:
+    User.objects.filter(email="duty@rail.example").update(language="ja")
+    Contact.objects.create(
+        organisation=port.organisations["south"], email="control@south.example", language="ja"
+    )
+    port.file("north", warn_now="yes")
+    port.sweep()
+    sent = {mailed.to[0]: mailed for mailed in mail.outbox}
+    for japanese in ("duty@rail.example", "control@south.example"):
+        assert "港の参加組織で" in sent[japanese].subject
+        assert "影響を受けていますか" in sent[japanese].body
+        assert english_in(sent[japanese].body) == []
+        assert '<html lang="ja">' in str(sent[japanese].alternatives[0])
+    assert "at a port member" in sent["duty@south.example"].subject
+    assert "Are you affected?" in sent["duty@south.example"].body
+
+
+def test_the_desk_reads_a_held_case_in_its_language(port: Port) -> None:
+    User.objects.filter(email__in=["duty@desk.example", "duty@north.example"]).update(language="ja")
+    report = port.file("north", warn_now="yes", technical="8.8.8.8")
+    port.sweep()
+    reference = report.submission.reference
+    for who, page in (
+        ("desk", "/desk/"),
+        ("desk", f"/desk/{reference}/"),
+        ("north", f"/reports/{reference}/"),
+    ):
+        text = port.client(who).get(page).content.decode()
+        assert english_in(text) == []
+        assert page == "/desk/" or "8.8.8.8（公開DNSサービス）" in text
