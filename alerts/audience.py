@@ -37,14 +37,16 @@ def cleared(alert: Alert) -> QuerySet[Organisation]:
 
 
 def addresses(organisations: QuerySet[Organisation]) -> list[Address]:
-    """Every address of these members, each once: inbox, webhooks, and one mail per person."""
+    """Every address of these members, each once: inbox, verified endpoints, one mail per person."""
     return [*dict.fromkeys(_addresses(organisations))]
 
 
 def _addresses(organisations: QuerySet[Organisation]) -> Iterator[Address]:
     for pk, slug in organisations.values_list("pk", "slug"):
         yield Address(pk, "inbox", slug)
-    endpoints = Endpoint.objects.filter(organisation__in=organisations, is_active=True)
+    endpoints = Endpoint.objects.filter(
+        organisation__in=organisations, is_active=True, verified_at__isnull=False
+    )
     for pk, channel, address in endpoints.values_list("organisation_id", "channel", "address"):
         yield Address(pk, channel, address)
     people = [

@@ -176,8 +176,8 @@ def warn(story: Corroboration) -> Alert | None:
             "same kind of attack on the same kind of system. Treat it as a campaign against "
             "the port: check your own systems now.\n\n" + released.advice
         ).strip(),
+        corroboration=story,
     )
-    Alert.objects.filter(pk=alert.pk).update(corroboration=story)
     add_sightings(released, _seen_by(story, released))
     story.told = story.members
     story.save(update_fields=["told"])

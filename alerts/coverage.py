@@ -6,18 +6,31 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 
+from alerts.channels import CHANNELS
 from alerts.models import Alert, Answer, Delivery, Escalation
 from crc.members.models import Organisation
 from crc.members.roles import PortRole
 
-# The hub's own inbox counts once somebody has looked.
-_SENT: Final = Q(state=Delivery.State.SENT) & ~Q(channel="inbox")
+# By a message of its own, or by the one that it was folded into. The hub's own inbox counts once
+# somebody has looked.
+_SENT: Final = (
+    Q(state=Delivery.State.SENT)
+    | Q(state=Delivery.State.FOLDED, folded_into__state=Delivery.State.SENT)
+) & ~Q(channel="inbox")
+_SENT_AT: Final = Coalesce("folded_into__sent_at", "sent_at")
 _REACHED: Final = _SENT | Q(seen_at__isnull=False)
 _WELL: Final = (Delivery.State.SENT, Delivery.State.SKIPPED)
+_FOLDED: Final = Q(state=Delivery.State.FOLDED) | ~Q(bundle="")
+_TROUBLED: Final = (~Q(reason="") & ~Q(state__in=[*_WELL, Delivery.State.FOLDED])) | (
+    Q(state=Delivery.State.FOLDED, folded_into__isnull=False)
+    & ~Q(folded_into__reason="")
+    & ~Q(folded_into__state__in=_WELL)
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,12 @@ def _spread(times: Sequence[timedelta]) -> Spread | None:
 @dataclass(frozen=True)
 class Line:
     """One member's line: when the first of its people was reached, its newest answer and when the
-    first came, its ladder, and its deliveries; among many lines only those that are in trouble."""
+    first came, its ladder, and its deliveries; among many lines only those that are in trouble.
+
+    ``folded``: how many of its addresses hear of it in a message about another warning, or will.
+    The deliveries' addresses are as people may read them: whoever knows a chat channel's whole one
+    can write there.
+    """
 
     organisation: Organisation
     raised_at: datetime
@@ -48,6 +66,7 @@ class Line:
     answer: Answer | None
     answered_at: datetime | None
     escalation: Escalation | None
+    folded: int
 
     @property
     def reached(self) -> bool:
@@ -77,7 +96,9 @@ class Line:
     @property
     def troubles(self) -> list[Delivery]:
         """What did not go out, or not yet."""
-        return [row for row in self.deliveries if row.reason and row.state not in _WELL]
+        return [
+            row for row in self.deliveries if row.message.reason and row.message.state not in _WELL
+        ]
 
     @property
     def urgency(self) -> int:
@@ -144,6 +165,11 @@ class Coverage(Sums):
         )
 
     @property
+    def folded(self) -> int:
+        """How many addresses hear of it in a message about another warning, or will."""
+        return sum(line.folded for line in self.lines)
+
+    @property
     def ended(self) -> int:
         """How many ladders ended without an answer."""
         return self._ladders(Escalation.State.ENDED)
@@ -166,11 +192,7 @@ def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
         rows, answered = rows.filter(organisation=of), answered.filter(organisation=of)
         ladders = ladders.filter(organisation=of)
     reached = _reached(rows)
-    if not of:
-        rows = rows.exclude(reason="").exclude(state__in=_WELL)
-    by_member: dict[int, list[Delivery]] = defaultdict(list)
-    for row in rows.order_by("step", "channel", "address"):
-        by_member[row.organisation_id].append(row)
+    by_member = _by_member(rows if of else rows.filter(_TROUBLED))
     newest: dict[int, Answer] = {}
     first: dict[int, datetime] = {}
     for answer in answered.select_related("user").order_by("at", "pk"):
@@ -181,23 +203,46 @@ def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
         Line(
             member,
             alert.raised_at,
-            reached[member.pk],
+            reached[member.pk].at,
             by_member[member.pk],
             newest.get(member.pk),
             first.get(member.pk),
             escalations.get(member.pk),
+            reached[member.pk].folded,
         )
         for member in Organisation.objects.filter(pk__in=reached).order_by("name")
     ]
     return Coverage("", sorted(lines, key=lambda line: line.urgency))
 
 
-def _reached(rows: QuerySet[Delivery]) -> dict[int, datetime | None]:
-    """When the first of each member's people was reached; None for who was warned in vain."""
+def _by_member(rows: QuerySet[Delivery]) -> dict[int, list[Delivery]]:
+    by_member: dict[int, list[Delivery]] = defaultdict(list)
+    ordered = rows.select_related("folded_into__alert").order_by("step", "channel", "address")
+    for row in ordered:
+        row.address = CHANNELS[row.channel].describe(row.address)
+        by_member[row.organisation_id].append(row)
+    return by_member
+
+
+class _Reached(NamedTuple):
+    """When the first of a member's people was reached, None for who was warned in vain; and how
+    many of its rows were folded, or will be."""
+
+    at: datetime | None
+    folded: int
+
+
+def _reached(rows: QuerySet[Delivery]) -> dict[int, _Reached]:
     times = rows.order_by().values("organisation")
-    times = times.annotate(sent=Min("sent_at", filter=_SENT), seen=Min("seen_at"))
+    times = times.annotate(
+        sent=Min(_SENT_AT, filter=_SENT),
+        seen=Min("seen_at"),
+        folded=Count("pk", filter=_FOLDED),
+    )
     return {
-        row["organisation"]: min(filter(None, (row["sent"], row["seen"])), default=None)
+        row["organisation"]: _Reached(
+            min(filter(None, (row["sent"], row["seen"])), default=None), row["folded"]
+        )
         for row in times
     }
 

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import escalation, graphs, jumps, ladder, tasks, triage
+from alerts import assets, escalation, graphs, jumps, ladder, tasks, triage
 from alerts.coverage import summaries
 from alerts.forms import DeclineForm, ReleaseForm
 from alerts.models import Alert, DeskEntry
@@ -21,6 +21,7 @@ from alerts.outgoing import outgoing
 from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
+from sharing.doubts import stayed_behind
 from sharing.intake import understood
 from sharing.models import Release, Report, StixObject, Submission
 from sharing.release import (
@@ -38,8 +39,6 @@ _QUEUE: Final = 100
 _ALERTS: Final = 20
 _JUMPS: Final = 20
 _UNANSWERED: Final = 20
-# Composing a graph of more values takes seconds, so the case page does it when asked.
-_PREVIEWED: Final = 500
 _OPEN: Final = Q(report__state=Report.State.OPEN)
 _HELD: Final = _OPEN & ~Q(report__hold_reason="")
 # What the links above the queue show, by their word in the address.
@@ -91,6 +90,7 @@ def queue(request: MemberRequest) -> HttpResponse:
                 (entry, jumps.explained(entry), entry.members.all())
                 for entry in DeskEntry.objects.filter(looked_at=None)[:_JUMPS]
             ],
+            "claims": assets.open_claims().count(),
         },
     )
 
@@ -143,10 +143,9 @@ def _case_page(
     )
     problem, shared = "", graphs.listing([])
     offered = report.state == Report.State.OPEN and report.consent is not Tlp.RED
-    later = offered and len(form.found) > _PREVIEWED and "preview" not in request.GET
     if made:
         shared = graphs.released_listing(made)
-    elif offered and not later:
+    elif offered:
         problem, preview = _preview(report)
         shared = graphs.listing(preview)
     failed = any(form and form.errors for form in (release_form, decline_form))
@@ -165,11 +164,11 @@ def _case_page(
             "private": graphs.private_listing(submission),
             "shared": shared,
             "problem": problem,
+            "stayed_behind": stayed_behind(report) if made else {},
             "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(one.alert, one) for one in summaries(made.alerts.all())] if made else [],
             "offered": offered,
-            "later": later,
             "release_form": form,
             "decline_form": decline_form or DeclineForm(),
         },

@@ -96,7 +96,7 @@ def _climb_some() -> int:
         still = Escalation.objects.filter(pk__in=pks, state__in=Escalation.OPEN)
         still.update(**move._asdict(), moved_at=now)
     for (alert, step), addresses in calls.items():
-        fanout.deliver(alert, addresses, step=step)
+        fanout.deliver(alert, addresses, step=step, at_once=True)
     return len(rows)
 
 

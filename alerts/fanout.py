@@ -7,19 +7,20 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 
-from alerts import audience, ladder
+from alerts import audience, ladder, subscriptions
 from alerts.channels import CHANNELS
-from alerts.models import Alert, Delivery
+from alerts.models import Alert, Corroboration, Delivery
 from alerts.severity import Severity
 from crc import hotsql
 from crc.members import audit
 from crc.members.models import Group, Organisation
 from sharing.models import Release
+from sharing.release import topics
 from sharing.stix.markings import Tlp
 
 _COLUMNS: Final = (
     "id alert_id organisation_id channel address step host rank raised_at state attempts "
-    "next_try_at reason"
+    "next_try_at reason bundle touches"
 ).split()
 
 
@@ -32,8 +33,10 @@ def raise_alert(
     title: str,
     body: str,
     silent: Organisation | None = None,
+    corroboration: Corroboration | None = None,
 ) -> Alert:
     """A warning and one delivery row per address, inside the caller's transaction."""
+    attack, systems = topics(release)
     alert = Alert.objects.create(
         release=release,
         kind=kind,
@@ -42,6 +45,9 @@ def raise_alert(
         group=group,
         title=title,
         body=body,
+        corroboration=corroboration,
+        attack=attack,
+        systems=systems,
     )
     to = audience.addresses(audience.members(group, Tlp(release.tlp), silent=silent))
     deliver(alert, to)
@@ -58,12 +64,18 @@ def raise_alert(
     return alert
 
 
-def deliver(alert: Alert, addresses: Iterable[audience.Address], *, step: int = 0) -> None:
+def deliver(
+    alert: Alert, addresses: Iterable[audience.Address], *, step: int = 0, at_once: bool = False
+) -> None:
     """The rows by which a warning goes out to these addresses, inside the caller's transaction.
 
-    ``step`` is the call of the ladder that this is; the warning itself is 0.
+    ``step`` is the call of the ladder that this is; the warning itself is 0. Each goes out as its
+    address has chosen, unless it has to be told ``at_once``.
     """
     rank = Severity(alert.severity).rank
+    planned = (
+        map(subscriptions.Planned, addresses) if at_once else subscriptions.plan(alert, addresses)
+    )
     hotsql.insert(
         Delivery,
         _COLUMNS,
@@ -71,19 +83,21 @@ def deliver(alert: Alert, addresses: Iterable[audience.Address], *, step: int = 
             (
                 uuid.uuid4(),
                 alert.pk,
-                to.organisation_id,
-                to.channel,
-                to.address,
+                row.to.organisation_id,
+                row.to.channel,
+                row.to.address,
                 step,
-                CHANNELS[to.channel].host(to.address),
+                CHANNELS[row.to.channel].host(row.to.address),
                 rank,
                 alert.raised_at,
-                Delivery.State.DUE.value,
+                (Delivery.State.WAITING if row.until else Delivery.State.DUE).value,
                 0,
-                alert.raised_at,
+                row.until or alert.raised_at,
                 "",
+                row.bundle,
+                row.touches,
             )
-            for to in addresses
+            for row in planned
         ],
     )
 

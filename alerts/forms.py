@@ -3,9 +3,13 @@
 from typing import Any, Final
 
 from django import forms
+from django.conf import settings
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from alerts.answers import MAX_NOTE
+from alerts.channels.base import Channel
+from alerts.mailing import FLOORS
 from alerts.models import Answer
 from crc.members.models import Group
 from sharing.doubts import doubts
@@ -155,4 +159,56 @@ class DeclineForm(forms.Form):
         max_length=2_000,
         widget=forms.Textarea(attrs={"rows": 3}),
         error_messages={"required": "The reporter will want to know why."},
+    )
+
+
+class EndpointForm(forms.Form):
+    """What a member calls an address, and the language it is written to in."""
+
+    label = forms.CharField(
+        label=_("What you call it"),
+        max_length=80,
+        required=False,
+        help_text=_("So that you know it again, as “SOC channel”."),
+    )
+    language = forms.ChoiceField(
+        label=_("Language"), choices=settings.LANGUAGES, widget=forms.RadioSelect
+    )
+
+
+class NewEndpointForm(EndpointForm):
+    """A new address. Whether the hub will call it is judged by its channel when it is added."""
+
+    address = forms.CharField(max_length=500)
+    field_order = ("address", "label", "language")
+
+    def __init__(self, *args: Any, channel: Channel, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["address"].label = _("Address")
+        self.fields["address"].widget.attrs = {
+            "placeholder": channel.example,
+            "autocomplete": "off",
+            "autocapitalize": "none",
+            "spellcheck": "false",
+        }
+
+
+class MailFloorForm(forms.Form):
+    """About which warnings a person wants mails."""
+
+    severity = forms.ChoiceField(
+        label=_("Mail me about"),
+        widget=forms.RadioSelect,
+        choices=list(
+            zip(
+                [floor.value for floor in FLOORS],
+                [
+                    _("Every warning"),
+                    _("Medium, high and critical ones"),
+                    _("High and critical ones"),
+                    _("Critical ones only"),
+                ],
+                strict=True,
+            )
+        ),
     )

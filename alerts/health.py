@@ -8,7 +8,8 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 
-from alerts import audience, fanout
+from alerts import audience, confirming, fanout
+from alerts.channels import CHANNELS
 from alerts.models import Alert, Delivery, Endpoint
 from alerts.outbox import Outcome
 from alerts.severity import Severity
@@ -27,25 +28,37 @@ def note(outcomes: Iterable[Outcome]) -> None:
         if endpoint is None or not done.counts:
             continue
         if done.state is Delivery.State.SENT:
-            if endpoint.failing_since:
-                _works_again(endpoint)
+            _works(endpoint)
         else:
             _fails(endpoint, done)
 
 
-def _works_again(endpoint: Endpoint) -> None:
-    endpoint.failing_since, endpoint.failures = None, 0
-    endpoint.save(update_fields=["failing_since", "failures"])
+def _works(endpoint: Endpoint) -> None:
+    """Only a test goes to an address that is not verified. Where it takes a person's word, that a
+    send was taken proves nothing."""
+    if endpoint.failing_since:
+        endpoint.failing_since, endpoint.failures = None, 0
+        _remember(endpoint)
+    if endpoint.verified_at is None and not CHANNELS[endpoint.channel].needs_tap:
+        confirming.verify(endpoint, actor="hub")
 
 
 def _fails(endpoint: Endpoint, done: Outcome) -> None:
     now = timezone.now()
     endpoint.failing_since = endpoint.failing_since or now
     endpoint.failures += done.state is Delivery.State.FAILED
-    endpoint.save(update_fields=["failing_since", "failures"])
+    _remember(endpoint)
     tired = endpoint.failures >= REFUSALS or now - endpoint.failing_since > FAILING_FOR
-    if done.gone or tired:
+    # One that never worked has nobody who counts on it: who tries it sees why it fails.
+    if endpoint.verified_at and (done.gone or tired):
         switch_off(endpoint, done.reason)
+
+
+def _remember(endpoint: Endpoint) -> None:
+    # Not save(): its owner may have removed it meanwhile.
+    Endpoint.objects.filter(pk=endpoint.pk).update(
+        failing_since=endpoint.failing_since, failures=endpoint.failures
+    )
 
 
 def switch_off(endpoint: Endpoint, reason: str) -> None:
@@ -61,12 +74,13 @@ def switch_off(endpoint: Endpoint, reason: str) -> None:
             organisation=endpoint.organisation.slug,
             channel=endpoint.channel,
         )
+        name = endpoint.label or CHANNELS[endpoint.channel].describe(endpoint.address)
         alert = Alert.objects.create(
             only=endpoint.organisation,
             kind=Alert.Kind.SERVICE,
             severity=Severity.HIGH.value,
             tlp=Tlp.GREEN.value,
-            title=f"Your {endpoint.channel} “{endpoint}” was switched off",
+            title=f"Your {CHANNELS[endpoint.channel].title} “{name}” was switched off",
             body=(
                 "Warnings sent to it fail, so the hub has stopped sending there. The last answer "
                 f"was: {reason}. Mend it and switch it on again; meanwhile warnings reach you by "

@@ -3,56 +3,109 @@
 Raising decided who should know; this decides, at the moment of sending, who still may.
 """
 
+import base64
 import uuid
+from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 from django.conf import settings
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from alerts import answers, audience
-from alerts.channels.base import Notice
+from alerts import answers, audience, confirming, folding, mailing, subscriptions
+from alerts.channels import CHANNELS
+from alerts.channels.base import Line, Notice
 from alerts.models import Alert, Answer, Delivery, Endpoint, Escalation
+from alerts.severity import Severity
 from crc.members.models import Organisation
 from sharing.stix.markings import Tlp
 
+# Nobody waits any more for a test that did not get through by then.
+TEST_LASTS: Final = timedelta(minutes=10)
+
 
 def prepare(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Notice | str]]:
-    """Each delivery's notice, or the obstacle that keeps it back, from a few questions for all."""
-    alerts = Alert.objects.select_related("group").in_bulk({row.alert_id for row in deliveries})
-    members = Organisation.objects.in_bulk({row.organisation_id for row in deliveries})
-    listed = set(audience.addresses(Organisation.objects.filter(pk__in=members)))
-    endpoints = {
-        audience.Address(made.organisation_id, made.channel, made.address): made
-        for made in Endpoint.objects.filter(
-            organisation__in=members, channel__in={row.channel for row in deliveries}
-        )
-    }
-    cleared = {
-        pk: set(audience.cleared(alert).values_list("pk", flat=True))
-        for pk, alert in alerts.items()
-    }
-    calls = [row for row in deliveries if row.step]
-    over = _over(calls) if calls else {}
+    """Each delivery's notice, or the obstacle that keeps it back, from a few questions for all.
+
+    What is folded into a delivery is asked about in the same way; what may not be told is left out.
+    """
+    folded = folding.parts(deliveries)
+    obstacles = _Obstacles([*deliveries, *(part for parts in folded.values() for part in parts)])
     prepared: list[tuple[Delivery, Notice | str]] = []
+    left_out: dict[str, list[Delivery]] = defaultdict(list)
     for row in deliveries:
-        row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
-        address = audience.Address(row.organisation_id, row.channel, row.address)
-        row.endpoint = endpoints.get(address)
-        if not row.organisation.is_active:
-            prepared.append((row, "no longer a member"))
-        elif row.organisation_id not in cleared[row.alert_id]:
-            prepared.append((row, "no longer cleared for it"))
-        elif address not in listed:
-            prepared.append((row, "the address was removed"))
-        elif row.step and (row.alert_id, row.organisation_id) in over:
-            prepared.append((row, over[row.alert_id, row.organisation_id]))
-        else:
-            prepared.append((row, notice(row)))
+        obstacle = obstacles.to(row)
+        if obstacle:
+            prepared.append((row, obstacle))
+            continue
+        more: list[Delivery] = []
+        for part in folded.get(row.pk, ()):
+            found = obstacles.to(part, tried=row.attempts > 0)
+            (left_out[found] if found else more).append(part)
+        prepared.append((row, notice(row, more)))
+    folding.leave_out(left_out)
     return prepared
+
+
+class _Obstacles:
+    """What may keep these deliveries back, asked for all of them at once."""
+
+    def __init__(self, rows: Sequence[Delivery]) -> None:
+        members = Organisation.objects.in_bulk({row.organisation_id for row in rows})
+        alerts = Alert.objects.select_related("group").in_bulk({row.alert_id for row in rows})
+        endpoints = {
+            audience.Address(made.organisation_id, made.channel, made.address): made
+            for made in Endpoint.objects.filter(
+                organisation__in=members, channel__in={row.channel for row in rows}
+            )
+        }
+        self._listed = set(audience.addresses(Organisation.objects.filter(pk__in=members)))
+        self._chosen = subscriptions.of(members)
+        self._cleared = {
+            pk: set(audience.cleared(alert).values_list("pk", flat=True))
+            for pk, alert in alerts.items()
+        }
+        for row in rows:
+            row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
+            row.endpoint = endpoints.get(_address(row))
+        self._over = _over([row for row in rows if row.step])
+
+    def to(self, row: Delivery, *, tried: bool = False) -> str:
+        """Why this one must not go out; empty when nothing is in its way.
+
+        A message that was ``tried`` once stays what it was, whatever is chosen now.
+        """
+        if not row.organisation.is_active:
+            return "no longer a member"
+        if row.organisation_id not in self._cleared[row.alert_id]:
+            return "no longer cleared for it"
+        if row.alert.kind == Alert.Kind.TEST and _stale(row.alert):
+            return "the test is over"
+        # A test is how an address comes to be listed.
+        tested = row.alert.kind == Alert.Kind.TEST and row.endpoint
+        if not tested and _address(row) not in self._listed:
+            return "the address was removed"
+        if row.step:
+            return self._over.get((row.alert_id, row.organisation_id), "")
+        if not tried and subscriptions.no_longer_wanted(self._chosen.get(_address(row)), row):
+            return "no longer subscribed"
+        return ""
+
+
+def _stale(alert: Alert) -> bool:
+    return timezone.now() - alert.raised_at > TEST_LASTS
+
+
+def _address(row: Delivery) -> audience.Address:
+    return audience.Address(row.organisation_id, row.channel, row.address)
 
 
 def _over(calls: Sequence[Delivery]) -> dict[tuple[uuid.UUID, int], str]:
     """Why calls of a ladder are not wanted any more, by warning and member."""
+    if not calls:
+        return {}
     reasons = {
         Escalation.State.ANSWERED.value: "already answered",
         Escalation.State.STOPPED.value: "the call was stopped",
@@ -68,14 +121,17 @@ def _over(calls: Sequence[Delivery]) -> dict[tuple[uuid.UUID, int], str]:
     }
 
 
-def notice(delivery: Delivery) -> Notice:
-    """The warning rendered for one address, cut down to what its marking lets out of the hub.
+def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
+    """The warning rendered for one address, and ``more`` that are folded into it, cut down to what
+    their markings let out of the hub.
 
     AMBER and above leave no content behind in mail servers and receivers: only "log in".
     """
     alert = delivery.alert
-    tlp = Tlp(alert.tlp)
-    open_enough = tlp.rank <= Tlp.GREEN.rank
+    lines = tuple(_line(part) for part in more)
+    told = [alert, *(part.alert for part in more)]
+    opening = _opening(delivery)
+    page, short = links(delivery)
     return Notice(
         message_id=str(delivery.pk),
         alert_id=str(alert.pk),
@@ -83,39 +139,107 @@ def notice(delivery: Delivery) -> Notice:
         hub_name=settings.HUB_NAME,
         address=delivery.address,
         secrets=tuple(delivery.endpoint.secrets_now()) if delivery.endpoint else (),
-        tlp=tlp.label,
-        severity=alert.severity,
-        title=_headed(
-            delivery, alert.title if open_enough else f"A {tlp.label} warning waits for you"
-        ),
-        body=_opened(
-            delivery,
-            alert.body
-            if open_enough
-            else "Its marking keeps the content inside the hub. Log in to read it.",
-        ),
+        tlp=max((Tlp(one.tlp) for one in told), key=lambda tlp: tlp.rank).label,
+        severity=max((Severity(one.severity) for one in told), key=lambda one: one.rank).value,
+        title=_headed(delivery),
+        body="\n\n".join([opening, *_as_text(lines)]),
         raised_at=alert.raised_at,
-        link=f"{settings.BASE_URL}/warnings/{alert.pk}/",
+        link=page,
         answers={}
         if alert.kind == Alert.Kind.SERVICE
         else {choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice},
+        opening=opening,
+        more=lines,
+        short_link=short,
+        thread_id=str(alert.pk),
+        unsubscribe=mailing.link(delivery.organisation, delivery.address)
+        if delivery.channel == "email"
+        else "",
     )
 
 
-def _headed(delivery: Delivery, title: str) -> str:
+def _may_leave(alert: Alert) -> bool:
+    return Tlp(alert.tlp).rank <= Tlp.GREEN.rank
+
+
+def _title(alert: Alert) -> str:
+    if _may_leave(alert):
+        return alert.title
+    return f"A {Tlp(alert.tlp).label} warning waits for you"
+
+
+def _headed(delivery: Delivery) -> str:
     """The title, which every channel shows, with which call it is."""
+    title = _title(delivery.alert)
     return f"{call(delivery.step)}: {title}" if delivery.step else title
-
-
-def _opened(delivery: Delivery, body: str) -> str:
-    """The body, with why it comes again."""
-    if not delivery.step:
-        return body
-    again = _("%(call)s: nobody has answered yet.") % {"call": call(delivery.step)}
-    return f"{again}\n\n{body}"
 
 
 def call(step: int) -> str:
     """Which call a step of the ladder is: the warning itself was the first."""
     first = {1: _("2nd call"), 2: _("3rd call")}
     return first.get(step) or _("Call %(number)d") % {"number": step + 1}
+
+
+def _opening(delivery: Delivery) -> str:
+    """What the message says of its own warning; a call, first of all, why it comes again."""
+    told = _told(delivery)
+    if not delivery.step:
+        return told
+    again = _("%(call)s: nobody has answered yet.") % {"call": call(delivery.step)}
+    return f"{again}\n\n{told}"
+
+
+def _told(delivery: Delivery) -> str:
+    if not _may_leave(delivery.alert):
+        return "Its marking keeps the content inside the hub. Log in to read it."
+    if not delivery.touches:
+        return delivery.alert.body
+    touches = _("This touches %(assets)s, which is yours.") % {"assets": delivery.touches}
+    return f"{touches}\n\n{delivery.alert.body}"
+
+
+def _link(alert: Alert) -> str:
+    return f"{settings.BASE_URL}/warnings/{alert.pk}/"
+
+
+def _line(part: Delivery) -> Line:
+    alert = part.alert
+    return Line(
+        alert_id=str(alert.pk),
+        kind=alert.kind,
+        tlp=Tlp(alert.tlp).label,
+        severity=alert.severity,
+        title=_title(alert),
+        raised_at=alert.raised_at,
+        link=_link(alert),
+        answer=answers.link(part, Answer.Choice.SEEN.value),
+    )
+
+
+def _as_text(lines: Sequence[Line]) -> list[str]:
+    """A paragraph for each further warning, for what has no other form than text."""
+    if not lines:
+        return []
+    told = [f"{line.severity.upper()}: {line.title} ({line.tlp})\n{line.link}" for line in lines]
+    return [_("Also, since the last message:"), *told]
+
+
+def links(delivery: Delivery) -> tuple[str, str]:
+    """Where the reader goes on, whole and in few letters: to the warning, or, when this is the
+    test of an address that takes a person's word, to where that word is given."""
+    endpoint = delivery.endpoint
+    unsure = endpoint and not endpoint.verified_at and CHANNELS[endpoint.channel].needs_tap
+    if endpoint and unsure and delivery.alert.kind == Alert.Kind.TEST:
+        confirm = confirming.link(delivery, endpoint)
+        return confirm, confirm
+    return _link(delivery.alert), f"{settings.BASE_URL}/w/{shortened(delivery.alert_id)}/"
+
+
+def shortened(pk: uuid.UUID) -> str:
+    """An alert's id in 22 letters."""
+    return base64.urlsafe_b64encode(pk.bytes).rstrip(b"=").decode()
+
+
+def lengthened(text: str) -> uuid.UUID:
+    """The id that was shortened. Raises ValueError."""
+    return uuid.UUID(bytes=base64.b64decode(f"{text}==", altchars=b"-_", validate=True))

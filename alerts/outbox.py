@@ -126,9 +126,12 @@ def back_off(attempts: int) -> timedelta | None:
 
 
 def promote() -> int:
-    """Make due what has waited long enough, and what a worker that is gone had claimed."""
+    """Make due what has waited long enough, and what a worker that is gone had claimed.
+
+    What waits in a bundle is not for us: alerts.folding makes one message of it.
+    """
     now = timezone.now()
-    waited = Delivery.objects.filter(state=Delivery.State.WAITING, next_try_at__lte=now)
+    waited = Delivery.objects.filter(state=Delivery.State.WAITING, next_try_at__lte=now, bundle="")
     lost = Delivery.objects.filter(state=Delivery.State.SENDING, lease_until__lt=now)
     return waited.update(state=Delivery.State.DUE) + lost.update(
         state=Delivery.State.DUE,

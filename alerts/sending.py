@@ -21,7 +21,7 @@ from typing import Final
 import uvloop
 from django.utils import timezone
 
-from alerts import health, live, notices, outbox
+from alerts import folding, health, live, notices, outbox
 from alerts.channels import CHANNELS
 from alerts.channels.base import Channel, DeliveryError, Notice, Send
 from alerts.models import Delivery
@@ -322,12 +322,13 @@ def _claim(name: str, sender: Sender, room: int) -> bool:
 
     claimed = outbox.claim(name, room, avoiding=resting, allowance=allowance)
     prepared = notices.prepare(claimed) if claimed else []
-    outbox.record(
-        [
-            Outcome(delivery, Delivery.State.SKIPPED, made, counts=False)
-            for delivery, made in prepared
-            if isinstance(made, str)
-        ]
-    )
+    skipped = [
+        Outcome(delivery, Delivery.State.SKIPPED, made, counts=False)
+        for delivery, made in prepared
+        if isinstance(made, str)
+    ]
+    outbox.record(skipped)
+    if skipped:
+        folding.let_go([done.delivery for done in skipped])
     sender.put([(delivery, made) for delivery, made in prepared if isinstance(made, Notice)])
     return bool(claimed)

@@ -10,7 +10,7 @@ from typing import Any
 from celery.signals import worker_shutting_down
 from django.utils import timezone
 
-from alerts import escalation, jumps, outbox, sending, triage
+from alerts import escalation, folding, jumps, outbox, sending, triage
 from alerts.models import Alert
 from crc.celery import app
 from crc.celery import ring as ring
@@ -65,6 +65,7 @@ def _decide() -> dict[str, int]:
         ring_for(alert)
     tally.tidy(now)
     escalation.climb()
+    folding.fold()
     outbox.promote()
     return counts
 

@@ -2,15 +2,35 @@
 
 from django.urls import path
 
-from alerts import coverage_pages, desk, ladder_pages, views
+from alerts import coverage_pages, desk, ladder_pages, views, ways, wishes
 
 urlpatterns = [
     path("warnings/", views.warnings, name="warnings"),
     path("warnings/events/", views.events, name="events"),
     path("warnings/<uuid:pk>/", views.warning, name="warning"),
     path("warnings/<uuid:pk>/report/", views.report_too, name="warning-report"),
+    path("warnings/wishes/", wishes.wishes, name="wishes"),
+    path("warnings/wishes/<slug:slug>/", wishes.wish, name="wish"),
+    path("warnings/wishes/<slug:slug>/preview/", wishes.preview, name="wish-preview"),
+    path("warnings/wishes/<slug:slug>/undo/", wishes.undo, name="wish-undo"),
+    path("warnings/assets/", wishes.assets_page, name="assets"),
+    path("warnings/assets/undo/", wishes.undo_giving_up, name="asset-undo"),
+    path("warnings/assets/<int:pk>/give-up/", wishes.give_up, name="asset-give-up"),
+    path("warnings/ways/", ways.ways, name="ways"),
+    path("warnings/ways/add/", ways.choose, name="way-choose"),
+    path("warnings/ways/add/<slug:channel>/", ways.add, name="way-add"),
+    path("warnings/ways/<int:pk>/", ways.way, name="way"),
+    path("warnings/ways/<int:pk>/test/", ways.test, name="way-test"),
+    path("warnings/ways/<int:pk>/switch/", ways.switch, name="way-switch"),
+    path("warnings/ways/<int:pk>/secret/", ways.secret, name="way-secret"),
+    path("warnings/ways/<int:pk>/remove/", ways.remove, name="way-remove"),
+    path("ok/<str:token>/", ways.confirm, name="way-confirm"),
+    path("mails/<str:token>/", ways.mails, name="mails"),
+    path("w/<str:code>/", views.short, name="short"),
     path("answer/<str:token>/", views.answer, name="answer"),
     path("desk/", desk.queue, name="desk"),
+    path("desk/assets/", wishes.claims, name="claims"),
+    path("desk/assets/<int:pk>/", wishes.decide, name="claim-decide"),
     path("desk/<slug:reference>/", desk.case, name="case"),
     path("desk/<slug:reference>/confirm/", desk.confirm_release, name="confirm"),
     path("desk/<slug:reference>/private.json", desk.private_json, name="private-json"),

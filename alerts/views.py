@@ -12,6 +12,7 @@ from django.contrib.auth import aget_user
 from django.db import connections
 from django.db.models import OuterRef, Q, Subquery
 from django.http import (
+    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
@@ -25,9 +26,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from alerts import answers, audience, fanout, notices
+from alerts.channels import CHANNELS
 from alerts.forms import AnswerForm
 from alerts.live import Line, TooManyLines, switchboard
-from alerts.models import Alert, Answer
+from alerts.models import Alert, Answer, Delivery
 from crc.members.access import MemberRequest, for_members
 from crc.members.models import Organisation, User
 from sharing import visibility
@@ -42,12 +44,16 @@ MAX_VALUES = 500
 def _inbox(organisation: Organisation) -> list[Alert]:
     """The warnings sent to this member that it may still see, newest first, with its answer."""
     newest = Answer.objects.filter(alert=OuterRef("pk"), organisation=organisation)
+    row = Delivery.objects.filter(alert=OuterRef("pk"), organisation=organisation, channel="inbox")
     sent = (
         Alert.objects.filter(
             deliveries__organisation=organisation,
             deliveries__channel="inbox",
         )
-        .annotate(answer=Subquery(newest.values("choice")[:1]))
+        .annotate(
+            answer=Subquery(newest.values("choice")[:1]),
+            touches=Subquery(row.values("touches")[:1]),
+        )
         .select_related("group")
     )
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
@@ -76,6 +82,12 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
     if not audience.cleared(alert).filter(pk=member.pk).exists():
         get_object_or_404(Alert.objects.none())
     return alert
+
+
+def _touches(alert: Alert, member: Organisation) -> str:
+    """What of the member's own a warning is about."""
+    row = alert.deliveries.filter(organisation=member, channel="inbox").first()
+    return row.touches if row else ""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -110,6 +122,7 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
             "form": form,
             "answer": given,
             "choices": Answer.Choice,
+            "touches": _touches(alert, member),
             "values": list(listed.order_by("kind", "value")[:MAX_VALUES]),
             "unlisted": max(0, listed.count() - MAX_VALUES),
         },
@@ -125,6 +138,15 @@ def report_too(request: MemberRequest, pk: str) -> HttpResponse:
     told = Report.objects.filter(submission__release=alert.release).first()
     query = {"from": str(alert.pk), **({"attack": told.attack} if told else {})}
     return redirect(f"{reverse('report')}?{urlencode(query)}")
+
+
+@require_safe
+def short(request: HttpRequest, code: str) -> HttpResponse:
+    """A text message's way to a warning; who may read it, the warning's own page asks."""
+    try:
+        return redirect("warning", pk=notices.lengthened(code))
+    except ValueError:
+        raise Http404 from None
 
 
 @never_cache
@@ -154,7 +176,7 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
             delivery.alert,
             delivery.organisation,
             form.cleaned_data["choice"],
-            by=f"link:{delivery.address}"[:160],
+            by=f"link:{CHANNELS[delivery.channel].describe(delivery.address)}"[:160],
             note=form.cleaned_data["note"],
         )
         return render(request, "alerts/answered.html", {**context, "answer": made})

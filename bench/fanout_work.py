@@ -62,6 +62,7 @@ def seed(members: int, sinks: Sinks) -> None:
             organisation=made[n],
             address=f"http://{loopback(n)}:{sinks.quick}/hub",
             secret=signing.new_secret(),
+            verified_at=timezone.now(),
         )
         for n in range(members)
     )

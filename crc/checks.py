@@ -39,3 +39,19 @@ def settings_that_do_not_fit(app_configs: Any, **kwargs: Any) -> list[CheckMessa
             )
         )
     return found
+
+
+@register
+def sms_gateway_that_says_nothing(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Whether the SMS template tells the gateway what to send, and to whom."""
+    template = settings.SMS_URL + ("" if settings.SMS_METHOD == "GET" else settings.SMS_BODY)
+    missing = [place for place in ("{to}", "{text}") if place not in template]
+    if not settings.SMS_URL or not missing:
+        return []
+    return [
+        Warning(
+            f"The SMS gateway is never told {' and '.join(missing)}.",
+            hint="Put both into CRC_SMS_URL or CRC_SMS_BODY; see docs/channels.md.",
+            id="crc.W004",
+        )
+    ]

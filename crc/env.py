@@ -61,7 +61,7 @@ def zone(name: str, default: str) -> str:
     """A time zone's name. Raises BadSetting."""
     value = text(name, default)
     if value not in zoneinfo.available_timezones():
-        raise BadSetting(f"{name} is {value!r}; it must be a time zone such as Europe/Rotterdam")
+        raise BadSetting(f"{name} is {value!r}; it must be a time zone such as Europe/Amsterdam")
     return value
 
 
@@ -83,6 +83,18 @@ def networks(name: str) -> list[str]:
             ipaddress.ip_network(word)
         except ValueError as error:
             raise BadSetting(f"{name} holds {word!r}: {error}") from None
+    return found
+
+
+def headers(name: str) -> dict[str, str]:
+    """``Name: value`` pairs, one a line, which may come as a secret. Raises BadSetting."""
+    found = {}
+    for line in secret(name).splitlines():
+        key, colon, value = line.partition(":")
+        if line.strip() and not (colon and key.strip()):
+            raise BadSetting(f"{name} must hold lines of the form Name: value")
+        if line.strip():
+            found[key.strip()] = value.strip()
     return found
 
 

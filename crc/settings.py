@@ -194,6 +194,17 @@ DEFAULT_FROM_EMAIL = env.text("CRC_MAIL_FROM", f"warnings@{_HOST}")
 # --- work ----------------------------------------------------------------------------------------
 # Networks that members' webhooks may reach although they are not public (a port's own VPN).
 OUTBOUND_ALLOWED_NETWORKS = env.networks("CRC_OUTBOUND_ALLOWED_NETWORKS")
+# A port's own certificate authority, beside the system's.
+OUTBOUND_CA_FILE = env.text("CRC_OUTBOUND_CA_FILE") or None
+# Where Slack and Teams addresses may lead beside their vendors' own hosts (a relay of the port's).
+CHAT_HOSTS = [host.lower() for host in env.words("CRC_CHAT_HOSTS")]
+# The SMS gateway, if there is one; see alerts.channels.sms.
+SMS_URL = env.text("CRC_SMS_URL")
+SMS_METHOD = env.choice("CRC_SMS_METHOD", "POST", ("POST", "GET"))
+SMS_HEADERS = env.headers("CRC_SMS_HEADERS")
+SMS_SECRET = env.secret("CRC_SMS_SECRET")
+SMS_CONTENT_TYPE = env.text("CRC_SMS_CONTENT_TYPE", "application/json")
+SMS_BODY = env.text("CRC_SMS_BODY", '{"to": "{to}", "text": "{text}"}')
 CORROBORATION_WINDOW_HOURS = env.number("CRC_CORROBORATION_WINDOW_HOURS", 72, at_least=1)
 CORROBORATION_KIND_WINDOW_HOURS = env.number("CRC_CORROBORATION_KIND_WINDOW_HOURS", 24, at_least=1)
 # TAXII wants HTTP Basic to be there, and lets an operator switch it off (8.2.2).
@@ -216,6 +227,8 @@ SIGHTING_JUMP_FACTOR = env.number("CRC_SIGHTING_JUMP_FACTOR", 5, at_least=2)
 SIGHTING_JUMP_FLOOR = env.number("CRC_SIGHTING_JUMP_FLOOR", 100, at_least=1)
 # How long a critical warning waits for a member's answer before its ladder is climbed.
 ESCALATE_AFTER_MINUTES = env.number("CRC_ESCALATE_AFTER_MINUTES", 5, at_least=1)
+# How long further warnings of one case gather into one message; 0 sends each at once.
+STORM_MINUTES = env.number("CRC_STORM_MINUTES", 10)
 ANSWER_LINK_DAYS = env.number("CRC_ANSWER_LINK_DAYS", 14, at_least=1)
 SWEEP_SECONDS = env.number("CRC_SWEEP_SECONDS", 5, at_least=1)
 

@@ -1,8 +1,8 @@
 """What a report's values would give away, and what blocking them would break.
 
-Three grades: what plainly names the source is left out; what may name it, is a member's or the
-hub's own, or is needed by everybody is doubtful: nothing goes out by itself while a report holds
-such a value, and the desk releases it only by confirming it.
+What plainly names the source is left out of a release. What may name it, is a member's or the hub's
+own, or is needed by everybody is doubtful: it is left out too unless the desk confirms it. Only a
+value that may name the source stops a report from going out by itself, see ``sharing.release``.
 """
 
 import ipaddress
@@ -15,14 +15,14 @@ from django.conf import settings
 from crc.members.models import Contact, Organisation, User
 from crc.members.roles import PortRole
 from sharing.intake import own_names, understood
-from sharing.models import Report
+from sharing.models import ListedValue, Report
 from sharing.stix.extract import (
     HASHES,
     IndicatorKind,
     host_of,
-    itself_and_parents,
-    own_label,
+    without_suffix,
 )
+from sharing.stix.internet import itself_and_parents, own_label
 from sharing.stix.telltales import LONG, Telltales, brand, rare_words
 from sharing.stix.wellknown import is_open_to_anybody, known_as
 
@@ -82,15 +82,23 @@ def doubts(report: Report) -> dict[str, str]:
     private = withheld(report, words)
     found = [i for i in understood(report).indicators if i.value not in private]
     # A hash is noise: letters that stand together in it say nothing.
-    speaking = [i.value for i in found if i.kind not in HASHES]
+    texts = {i.value: without_suffix(i.kind, i.value) for i in found if i.kind not in HASHES}
     claims = _claims()
-    named = dict.fromkeys(claims.names.disguised_in(speaking), NAMES_A_MEMBER)
-    named |= dict.fromkeys(words.disguised_in(speaking), NAMES_THE_SOURCE)
+    alike, telling = claims.names.disguised_in(texts.values()), words.disguised_in(texts.values())
+    named = {value: NAMES_A_MEMBER for value, text in texts.items() if text in alike}
+    named |= {value: NAMES_THE_SOURCE for value, text in texts.items() if text in telling}
     reasons = {
         i.value: named.get(i.value) or claims.owner(i.kind, i.value) or known_as(i.kind, i.value)
         for i in found
     }
     return {value: reason for value, reason in reasons.items() if reason}
+
+
+def stayed_behind(report: Report) -> dict[str, str]:
+    """The doubtful values of a released report that did not go out, each with the reason."""
+    told = ListedValue.objects.filter(object__release__submission=report.submission)
+    gone = set(told.values_list("value", flat=True))
+    return {value: reason for value, reason in doubts(report).items() if value not in gone}
 
 
 @dataclass(frozen=True)

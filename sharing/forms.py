@@ -93,7 +93,7 @@ class ReportForm(forms.Form):
     time_zone = TypedText(
         label="In which time zone?",
         max_length=40,
-        help_text="As cities name it, such as Asia/Tokyo or Europe/Rotterdam.",
+        help_text="As cities name it, such as Asia/Tokyo or Europe/Amsterdam.",
     )
     narrative = PlainText(
         label="What happened, in your own words?",
@@ -170,7 +170,7 @@ class ReportForm(forms.Form):
         name = self.cleaned_data["time_zone"]
         if name not in zoneinfo.available_timezones():
             raise forms.ValidationError(
-                f"“{name}” is not a time zone. Try one such as Asia/Tokyo, Europe/Rotterdam, UTC."
+                f"“{name}” is not a time zone. Try one such as Asia/Tokyo, Europe/Amsterdam, UTC."
             )
         return zoneinfo.ZoneInfo(name)
 

@@ -16,12 +16,12 @@ from crc.members import audit
 from crc.members.models import Group, Organisation, User
 from crc.members.roles import PortRole
 from crc.ordering import take_the_pen
-from sharing.doubts import doubts, telltales, withheld
-from sharing.intake import incident
+from sharing.doubts import NAMES_THE_SOURCE, doubts, telltales, withheld
+from sharing.intake import incident, understood
 from sharing.models import Collection, Release, Report, StixObject, Submission
 from sharing.stix import compose, reading
 from sharing.stix.markings import Json, Tlp
-from sharing.stix.port import SYSTEMS, PortSystem
+from sharing.stix.port import SYSTEMS, AttackKind, PortSystem
 from sharing.stix.report import IncidentReport
 from sharing.store import Item, put
 
@@ -166,7 +166,7 @@ def release(ready: Draft, *, actor: User | str) -> Release:
 
     Raises NotReleasable: already decided, looser than the source allows, nowhere to put it, or a
     telltale word. ``actor`` is a desk user, or SOURCE when the reporter's own wish decides, which
-    it does for nothing doubtful, and not more often than settings.AUTOMATIC_WARNINGS_PER_HOUR.
+    it does for nothing that may name the source, and settings.AUTOMATIC_WARNINGS_PER_HOUR times.
     """
     report, terms = ready.report, ready.terms
     with transaction.atomic():
@@ -218,13 +218,21 @@ def _may_release(report: Report, terms: Terms) -> None:
 
 
 def _may_go_unseen(report: Report) -> None:
-    """Raises NotReleasable for what a person must have looked at first."""
+    """Raises NotReleasable for what a person must look at first.
+
+    A doubtful value stays behind and the rest goes: nearly every pasted text has some harmless link
+    in it. Not so where it may name the source, or where nothing would be left to look for.
+    """
     found = doubts(report)
-    if found:
-        told = [f"{value} ({reason})" for value, reason in list(found.items())[:MAX_TOLD_DOUBTS]]
-        more = f" and {len(found) - len(told)} more" if len(found) > len(told) else ""
+    naming = {value: reason for value, reason in found.items() if reason == NAMES_THE_SOURCE}
+    values = {indicator.value for indicator in understood(report).indicators}
+    if naming or (found and not values - found.keys() - set(report.withheld)):
+        stopping = list((naming or found).items())
+        told = ", ".join(f"{value} ({reason})" for value, reason in stopping[:MAX_TOLD_DOUBTS])
+        more = len(stopping) - MAX_TOLD_DOUBTS
         raise NotReleasable(
-            f"The desk must look at this before it goes to every firewall: {', '.join(told)}{more}."
+            "The desk must look at this before it goes to every firewall: "
+            f"{told}{f' and {more} more' if more > 0 else ''}."
         )
     most = settings.AUTOMATIC_WARNINGS_PER_HOUR
     if releases_at_once(report.submission.source).count() >= most:
@@ -257,6 +265,23 @@ def _put(items: list[Item], made: Release) -> None:
     if not shelf:
         raise NotReleasable(f"{made.group.title} has no collection for TLP:{made.tlp}.")
     put(items, into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)], release=made)
+
+
+def topics(made: Release) -> tuple[str, list[str]]:
+    """What a release tells of: the kind of attack, and the port systems that it says were hit.
+
+    Read from its graph and nowhere else, so that what was kept back is not in it. Empty for what it
+    does not say.
+    """
+    attack, systems = "", set[str]()
+    told = StixObject.objects.filter(release=made, type__in=["report", "infrastructure"])
+    for body in told.values_list("body", flat=True):
+        obj = orjson.loads(body)
+        if obj["type"] == "infrastructure":
+            systems |= {s.value for s, words in SYSTEMS.items() if words.label == obj["name"]}
+        else:
+            attack = next((kind.value for kind in AttackKind if kind in obj["labels"]), attack)
+    return attack, sorted(systems)
 
 
 def decline(report: Report, *, reason: str, actor: User) -> None:

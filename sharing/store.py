@@ -6,7 +6,6 @@ poller that has seen instant T will never later find something new at or before 
 
 import hashlib
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -150,11 +149,6 @@ class _Version:
             plain_values(item.body),
         )
 
-    @property
-    def line(self) -> Line:
-        """Which versions it is one of."""
-        return self.stix_id, self.source
-
     def held(self) -> Held:
         """As the store will hold it."""
         facts = self.item.facts
@@ -248,14 +242,19 @@ def _place(kept: Sequence[_Version], collection: Collection, seen_before: set[st
     new = [one for one in kept if here.takes(one)]
     if not new:
         return set()
-    newest = {one.line: max(here.lines[one.line]) for one in new}
-    _retire(collection, [pk for line in newest for pk in here.outdone(line, newest[line])])
+    _retire(collection, here.outdone())
     first = _instants(len(new))
     hotsql.insert(
         Placement,
         _PLACEMENT_COLUMNS,
         (
-            (collection.pk, one.pk, at, one.number, one.number == newest[one.line])
+            (
+                collection.pk,
+                one.pk,
+                at,
+                one.number,
+                one.number == here.newest[(one.stix_id, one.source)],
+            )
             for at, one in enumerate(new, first)
         ),
     )
@@ -266,13 +265,15 @@ def _place(kept: Sequence[_Version], collection: Collection, seen_before: set[st
 
 @dataclass
 class _Here:
-    """What is in a collection of some ids; each source has a line of versions of its own.
+    """What is in a collection of some ids, and what is to be; each source has a line of its own.
 
-    ``lines`` hold placements by version, 0 for those to be made.
+    ``newest`` is the highest version of each line, ``latest`` the placement that had it before.
     """
 
-    lines: dict[Line, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    versions: set[tuple[Line, int]] = field(default_factory=set)
     contents: set[tuple[str, int, str]] = field(default_factory=set)
+    newest: dict[Line, int] = field(default_factory=dict)
+    latest: dict[Line, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, collection: Collection, stix_ids: set[str]) -> "_Here":
@@ -280,11 +281,17 @@ class _Here:
         here = cls()
         if stix_ids:
             held = Placement.objects.filter(collection=collection, object__stix_id__in=stix_ids)
-            columns = ("pk", "object__stix_id", "version", "object__digest", _SOURCE)
-            for pk, stix_id, number, digest, source in held.values_list(*columns):
-                here.lines[(stix_id, source)][number] = pk
-                here.contents.add((stix_id, number, digest))
+            columns = ("pk", "latest", "object__stix_id", "version", "object__digest", _SOURCE)
+            for pk, latest, stix_id, number, digest, source in held.values_list(*columns):
+                here._add((stix_id, source), number, digest)
+                if latest:
+                    here.latest[(stix_id, source)] = number, pk
         return here
+
+    def _add(self, line: Line, number: int, digest: str) -> None:
+        self.versions.add((line, number))
+        self.contents.add((line[0], number, digest))
+        self.newest[line] = max(number, self.newest.get(line, number))
 
     def takes(self, one: _Version) -> bool:
         """Whether this version is new here, which it then is no longer.
@@ -292,17 +299,19 @@ class _Here:
         The same content of two sources is there once. Under an id of the hub's own nobody else is
         placed, but for observables, whose ids belong to everybody.
         """
-        content = (one.stix_id, one.number, one.digest)
-        hubs = one.number and one.source is not None and (one.stix_id, None) in self.lines
-        if one.number in self.lines.get(one.line, ()) or content in self.contents or hubs:
+        line = one.stix_id, one.source
+        if (line, one.number) in self.versions:
             return False
-        self.contents.add(content)
-        self.lines[one.line].setdefault(one.number, 0)
+        if (one.stix_id, one.number, one.digest) in self.contents:
+            return False
+        if one.number and one.source is not None and (one.stix_id, None) in self.newest:
+            return False
+        self._add(line, one.number, one.digest)
         return True
 
-    def outdone(self, line: Line, newest: int) -> list[int]:
-        """The placements made before in a line that its newest version now outdoes."""
-        return [pk for number, pk in self.lines[line].items() if pk and number < newest]
+    def outdone(self) -> list[int]:
+        """The placements that are the latest of their line no longer."""
+        return [pk for line, (number, pk) in self.latest.items() if self.newest[line] > number]
 
 
 def _retire(collection: Collection, placements: list[int]) -> None:

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from crc.members.access import MemberRequest, for_members
 from crc.ordering import was_busy
 from sharing import visibility
+from sharing.doubts import stayed_behind
 from sharing.forms import MAX_TECHNICAL, PlainText, ReportForm
 from sharing.intake import accept_report, read_out, understood
 from sharing.models import Report, Submission
@@ -138,6 +139,7 @@ def receipt(request: MemberRequest, reference: str) -> HttpResponse:
             "waiting": found.submission.triaged_at is None,
             "delayed": found.submission.triaged_at is None and _is_late(found.submission),
             "kept_back": found.withheld,
+            "stayed_behind": stayed_behind(found) if found.state == Report.State.RELEASED else {},
             "unsaid": [SYSTEMS[system].label for system in unsaid(found)],
             "own": found.submission.source == request.user.organisation,
         },

@@ -9,8 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.validators import validate_email
 from django.template.loader import render_to_string
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 from alerts.channels.base import DeliveryError, Notice, Send
 
@@ -23,8 +27,28 @@ SECONDS = 12.0
 class Email:
     """SMTP as the settings say. Message-ID is the delivery's, so a repeat is seen as one."""
 
+    title = _("E-mail")
+    help = _(
+        "For a mailbox that is nobody's login: a control room, a duty list. Who reads it gets a "
+        "link to confirm that warnings may come there."
+    )
+    example = "duty@example.com"
+    needs_secret, needs_tap, offered = False, True, True
     at_once = ahead = 64
     per_host = CONNECTIONS
+
+    def check(self, address: str) -> str:
+        """In lower case: one person, one mail, whatever the case."""
+        address = address.strip().lower()
+        try:
+            validate_email(address)
+        except ValidationError:
+            raise ValueError(gettext("Write an e-mail address, as duty@example.com.")) from None
+        return address
+
+    def describe(self, address: str) -> str:
+        """As it is."""
+        return address
 
     def host(self, address: str) -> str:
         """All go through the one mail server."""
@@ -112,18 +136,32 @@ class _Line:
 
 
 def message(notice: Notice) -> EmailMultiAlternatives:
-    """The mail: plain text, with the same as HTML beside it."""
+    """The mail: plain text, with the same as HTML beside it, and nothing to be fetched."""
     context = {"notice": notice}
     subject = render_to_string("alerts/mail/subject.txt", context)
     mail = EmailMultiAlternatives(
         subject=" ".join(subject.split()),
         body=render_to_string("alerts/mail/body.txt", context),
         to=[notice.address],
-        headers={
-            "Message-ID": f"<{notice.message_id}@warnings.crc>",
-            "Auto-Submitted": "auto-generated",
-            "X-Priority": "1" if notice.severity == "critical" else "3",
-        },
+        headers=_headers(notice),
     )
     mail.attach_alternative(render_to_string("alerts/mail/body.html", context), "text/html")
     return mail
+
+
+def _headers(notice: Notice) -> dict[str, str]:
+    headers = {
+        "Message-ID": f"<{notice.message_id}@warnings.crc>",
+        "Auto-Submitted": "auto-generated",
+        "X-Priority": "1" if notice.severity == "critical" else "3",
+    }
+    if notice.thread_id:
+        # Nobody was sent a mail of this name; mail programs put together what names the same one.
+        thread = f"<thread.{notice.thread_id}@warnings.crc>"
+        headers["References"] = thread
+        if notice.thread_id != notice.alert_id:
+            headers["In-Reply-To"] = thread
+    if notice.unsubscribe:
+        headers["List-Unsubscribe"] = f"<{notice.unsubscribe}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
+    return headers

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import redis.asyncio
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 
 from alerts.channels.base import Notice, Send
 
@@ -20,8 +21,20 @@ def topic(organisation: str) -> str:
 class Inbox:
     """``address`` is the organisation's slug."""
 
+    title = _("Inbox")
+    help = _("Every member has one, on the Warnings page.")
+    example = ""
+    needs_secret = needs_tap = offered = False
     at_once = ahead = 500
     per_host = 64
+
+    def check(self, address: str) -> str:
+        """The slug itself."""
+        return address
+
+    def describe(self, address: str) -> str:
+        """The slug."""
+        return address
 
     def host(self, address: str) -> str:
         """All go through the broker."""

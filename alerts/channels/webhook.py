@@ -1,28 +1,39 @@
 """Warnings to a member's own system, signed."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
-from django.conf import settings
+from django.utils.translation import gettext_noop as _
 
-from alerts.channels import signing
-from alerts.channels.base import DeliveryError, Notice, Send
-from crc.outbound import Outbound, OutboundError, Response, host_of
-
-
-def door() -> Outbound:
-    """The guarded way out, with the operator's own networks opened."""
-    return Outbound(allowed_networks=settings.OUTBOUND_ALLOWED_NETWORKS)
+from alerts.channels import calling, signing
+from alerts.channels.base import Line, Notice, Send
+from alerts.channels.calling import door
+from crc.outbound import host_of
 
 
 class Webhook:
     """POST of one JSON event. Any 2xx is a receipt; 410 and most other 4xx mean never again."""
 
+    title = _("Webhook")
+    help = _(
+        "For a system of your own that takes JSON over HTTPS. The hub signs each message the "
+        "Standard Webhooks way; the secret to verify it with is shown once, on the next page."
+    )
+    example = "https://soc.example.com/hooks/port"
+    needs_secret, needs_tap, offered = True, False, True
     at_once = 512
     per_host = 32
     ahead = 4
+
+    def check(self, address: str) -> str:
+        """Any URL that the hub may call."""
+        return calling.checked(address)
+
+    def describe(self, address: str) -> str:
+        """Host and last letters: some receivers know their senders by the path."""
+        return calling.masked(address)
 
     def host(self, address: str) -> str:
         """Host and port."""
@@ -37,41 +48,16 @@ class Webhook:
                 body = orjson.dumps(event(notice))
                 now = int(time.time())
                 headers = {
-                    "content-type": "application/json",
+                    **calling.JSON,
                     signing.HEADERS.id: notice.message_id,
                     signing.HEADERS.timestamp: str(now),
                     signing.HEADERS.signature: signing.sign(
                         notice.secrets, notice.message_id, now, body
                     ),
                 }
-                await post(out, notice.address, body, headers)
+                await calling.post(out, notice.address, body, headers)
 
             yield send
-
-
-async def post(out: Outbound, url: str, body: bytes, headers: Mapping[str, str]) -> Response:
-    """Send ``body`` and judge the answer. Raises DeliveryError unless it is a 2xx."""
-    try:
-        answer = await out.post(url, body, headers)
-    except OutboundError as error:
-        raise DeliveryError(
-            error.reason, permanent=error.permanent, host_down=not error.permanent
-        ) from None
-    if 200 <= answer.status < 300:
-        return answer
-    # 408, 425 and 429 ask for another try; other 4xx and redirects will not change.
-    permanent = 300 <= answer.status < 500 and answer.status not in {408, 425, 429}
-    raise DeliveryError(
-        f"the receiver answered {answer.status}",
-        permanent=permanent,
-        gone=answer.status == 410,
-        after=_retry_after(answer.headers.get("retry-after", "")),
-    )
-
-
-def _retry_after(text: str) -> float | None:
-    """The header in seconds, a day at most; None for none, or for the date form, which is rare."""
-    return min(float(text), 86_400.0) if text.isdecimal() else None
 
 
 def event(notice: Notice) -> dict[str, object]:
@@ -86,5 +72,18 @@ def event(notice: Notice) -> dict[str, object]:
             "title": notice.title,
             "body": notice.body,
             "link": notice.link,
+            **({"more": [_further(line) for line in notice.more]} if notice.more else {}),
         },
+    }
+
+
+def _further(line: Line) -> dict[str, str]:
+    return {
+        "type": f"alert.{line.kind}",
+        "timestamp": line.raised_at.isoformat(),
+        "alert": line.alert_id,
+        "tlp": line.tlp,
+        "severity": line.severity,
+        "title": line.title,
+        "link": line.link,
     }

@@ -7,15 +7,14 @@ is ever resolved or contacted.
 import ipaddress
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from operator import itemgetter
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from publicsuffixlist import PublicSuffixList
+from sharing.stix.internet import EXERCISE_ENDINGS, is_public, itself_and_parents, suffixes
 
 MAX_CHARS: Final = 262_144
 # What one text may give. Whoever has more has a list, and a list has doors of its own.
@@ -155,26 +154,6 @@ _FILE_ENDINGS: Final = frozenset(
         "xml",
         "zip",
     ]
-)
-# Reserved for examples (RFC 2606), which exercises live on.
-_EXERCISE_ENDINGS: Final = frozenset({"example", "test"})
-_EXERCISE_NETWORKS: Final = tuple(
-    map(
-        ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
-    )
-)
-# The IANA special-purpose registries, written out: ``is_global`` calls multicast and 192.0.0.8
-# global, and changes its mind between patch releases. In IPv6 all is closed but 2000::/3.
-_SPECIAL_NETWORKS: Final = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 "
-            "192.0.0.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 "
-            "192.175.48.0/24 198.18.0.0/15 224.0.0.0/3 "
-            "::/3 4000::/2 8000::/1 2001::/23 2002::/16 2620:4f:8000::/48 3fff::/20"
-        ).split(),
-    )
 )
 # Keyboards of East Asia write these for the same characters; one for one, so that places stay.
 _NARROW: Final = {0xFEE0 + code: code for code in range(0x21, 0x7F)}
@@ -365,11 +344,7 @@ def _ipv6(shown: str, before: str) -> tuple[IndicatorKind, str]:
 
 
 def _must_be_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    if any(address.version == net.version and address in net for net in _EXERCISE_NETWORKS):
-        return
-    if not address.is_global or any(
-        address.version == net.version and address in net for net in _SPECIAL_NETWORKS
-    ):
+    if not is_public(address):
         raise _NotOne("a private or reserved address, not one on the internet")
 
 
@@ -380,14 +355,9 @@ def _domain(shown: str, before: str) -> tuple[IndicatorKind, str]:
         raise _NotOne("a file name")
     if "_" in name.rpartition(".")[0].rpartition(".")[2]:
         raise _NotOne("")
-    if ending not in _EXERCISE_ENDINGS and _suffixes().publicsuffix(name) in {None, name}:
+    if ending not in EXERCISE_ENDINGS and suffixes().publicsuffix(name) in {None, name}:
         raise _NotOne("" if ending.isdecimal() else "no such top-level domain")
     return IndicatorKind.DOMAIN, name
-
-
-@cache
-def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList(accept_unknown=False)
 
 
 def _must_be_foreign(kind: IndicatorKind, value: str, own: frozenset[str]) -> None:
@@ -407,17 +377,11 @@ def host_of(kind: IndicatorKind, value: str) -> str:
     return value.lower().rstrip(".")
 
 
-def itself_and_parents(host: str) -> Iterator[str]:
-    """``a.b.c``, ``b.c``, ``c``."""
-    while host:
-        yield host
-        host = host.partition(".")[2]
-
-
-def own_label(domain: str) -> str:
-    """What its owner chose of a domain: ``northquay`` of ``soc.northquay.co.jp``."""
-    registered = _suffixes().privatesuffix(domain) or ".".join(domain.split(".")[-2:])
-    return registered.partition(".")[0]
+def without_suffix(kind: IndicatorKind, value: str) -> str:
+    """A value without the ending of its host, such as ``.one``, which its owner did not make up."""
+    host = host_of(kind, value)
+    suffix = suffixes().publicsuffix(host) if "." in host else None
+    return value.replace(host, host.removesuffix(f".{suffix}"), 1) if suffix else value
 
 
 _READERS: Final[dict[str, Callable[[str, str], tuple[IndicatorKind, str]]]] = {

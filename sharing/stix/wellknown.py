@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from sharing.stix.extract import IndicatorKind, host_of, itself_and_parents
+from sharing.stix.extract import IndicatorKind, host_of
+from sharing.stix.internet import itself_and_parents
 
 _LIST: Final = Path(__file__).with_name("wellknown.toml")
 

@@ -99,11 +99,10 @@ def _crashed(problem: Exception) -> Response:
 def _overloaded(problem: OperationalError) -> Response:
     """The database is away, or a query took longer than it may (App. B)."""
     log.warning("TAXII request given up: %s", type(problem.__cause__ or problem).__name__)
-    answer = error(
-        503,
-        "Try again",
-        "The hub could not answer in time. Ask for less: a later added_after, a smaller limit.",
-    )
+    said = "The hub could not answer in time. Ask for less: a later added_after, a smaller limit."
+    if flask.request.method != "GET":
+        said = "The hub is busy. Nothing was stored or taken out; send it again."
+    answer = error(503, "Try again", said)
     answer.headers["Retry-After"] = str(RETRY_SECONDS)
     return answer
 

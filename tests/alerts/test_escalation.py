@@ -132,7 +132,11 @@ def test_steps_of_its_own_the_same_address_twice_and_one_that_is_gone(
 ) -> None:
     south = port.organisations["south"]
     hook = Endpoint.objects.create(
-        organisation=south, address=receiver.url, secret=signing.new_secret(), label="Pager"
+        organisation=south,
+        address=receiver.url,
+        secret=signing.new_secret(),
+        label="Pager",
+        verified_at=timezone.now(),
     )
     gone = Contact.objects.create(organisation=south, email="gone@south.example")
     ladder.replace(
@@ -334,7 +338,11 @@ def test_a_drill_says_so_everywhere_climbs_and_ends_with_an_answer(
 ) -> None:
     south = port.organisations["south"]
     Endpoint.objects.create(
-        organisation=south, address=receiver.url, secret=signing.new_secret(), label="Pager"
+        organisation=south,
+        address=receiver.url,
+        secret=signing.new_secret(),
+        label="Pager",
+        verified_at=timezone.now(),
     )
     ladder.replace(
         south,

@@ -18,6 +18,7 @@ def test_every_service_is_there_and_watched() -> None:
         "proxy",
         "migrate",
         "web",
+        "taxii",
         "worker",
         "sender",
         "beat",
@@ -29,6 +30,20 @@ def test_every_service_is_there_and_watched() -> None:
         used = {volume.split(":")[0] for volume in service.get("volumes", [])}
         assert {v for v in used if not v.startswith(".")} <= set(COMPOSE["volumes"])
         assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
+
+
+def test_the_proxy_sends_each_path_to_a_service_and_its_port() -> None:
+    proxy = (ROOT / "deploy" / "nginx.conf").read_text()
+    passed = re.findall(r"location (?:=|~)?\s*(\S+) \{[^}]*proxy_pass http://(\w+):(\d+)", proxy)
+    assert {path: service for path, service, _ in passed} == {
+        "/warnings/events/": "web",
+        "^/(taxii2|crc)(/|$)": "taxii",
+        "/": "web",
+    }
+    for _, service, port in passed:
+        command = COMPOSE["services"][service]["command"]
+        assert command[command.index("--port") + 1] == port
+        assert service in COMPOSE["services"]["proxy"]["depends_on"]
 
 
 @pytest.mark.parametrize("name", OURS)

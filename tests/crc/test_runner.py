@@ -204,7 +204,7 @@ def test_a_named_broker_that_is_down_names_the_setting(
 def test_it_starts_restarts_and_stops_without_orphans() -> None:
     with running_hub() as hub:
         processes = hub.processes()
-        assert len(processes) >= 4  # runner, broker, web, worker
+        assert len(processes) >= 5  # runner, broker, web, worker, sender
         assert (hub.data_dir.stat().st_mode & 0o777) == 0o700
         assert (hub.data_dir / "secrets" / "secret_key").stat().st_mode & 0o777 == 0o600
 
@@ -230,7 +230,7 @@ def test_it_starts_restarts_and_stops_without_orphans() -> None:
         assert any(b"uvicorn" in _command(pid) for pid in processes)
 
         # Beat is the worker's child: it must not outlive a worker that is killed.
-        old = [pid for pid in processes if b"celery" in _command(pid)]
+        old = [pid for pid in processes if b"-B" in _command(pid)]
         worker = next(pid for pid in old if _parent(pid) == hub.runner.pid)
         os.kill(worker, signal.SIGKILL)
         assert gone(old)

@@ -156,6 +156,10 @@ def test_the_pages_have_no_serious_accessibility_issue(
         (north, "/tools/", ""),
         (north, "/tools/", ".tiles a"),
         (desk, "/tools/new/", ""),
+        (north, "/warnings/wishes/", ""),
+        (north, "/warnings/wishes/mine/", ""),
+        (north, "/warnings/assets/", ""),
+        (desk, "/desk/assets/", ""),
     ):
         page.goto(hub.base + path)
         if follow:
@@ -166,7 +170,7 @@ def test_the_pages_have_no_serious_accessibility_issue(
         looked_at.append(page.url)
     north.goto(f"{hub.base}/report/")
     north.click("main form button[type=submit]")
-    assert len(looked_at) == 15
+    assert len(looked_at) == 19
 
 
 def test_the_desk_moves_by_arrows_and_confirms_what_goes_out(

@@ -29,8 +29,9 @@ WORDS = (
 
 
 def test_no_identifying_word_reaches_anybody_else(
-    port: Port, receiver: Receiver, taxii: Callable[..., Any]
+    port: Port, receiver: Receiver, taxii: Callable[..., Any], settings: Any
 ) -> None:
+    settings.STORM_MINUTES = 0  # the second warning of the case is looked at too
     north = port.organisations["north"]
     north.telltales = ["northquay", "NQ-YARD"]
     north.save()
@@ -38,7 +39,10 @@ def test_no_identifying_word_reaches_anybody_else(
         organisation=north, email="k.morikawa@northquay.example", name="K. Morikawa"
     )
     Endpoint.objects.create(
-        organisation=port.organisations["anchor"], address=receiver.url, secret=signing.new_secret()
+        organisation=port.organisations["anchor"],
+        address=receiver.url,
+        secret=signing.new_secret(),
+        verified_at=timezone.now(),
     )
     noticed = timezone.now() - timedelta(hours=3, minutes=17)
     port.client("south")  # a session exists before the report does
@@ -117,16 +121,46 @@ def test_a_member_cannot_open_what_is_not_its_own(port: Port) -> None:
     assert south.get(f"/reports/{reference}/").status_code == 404
 
 
+@pytest.fixture
+def known(port: Port, settings: Any) -> Port:
+    """The port, of which the hub knows a little more."""
+    settings.BASE_URL = "https://hub.port.example"
+    for slug, words in (("north", ["MSC"]), ("anchor", ["198.51.100.32/28"])):
+        port.organisations[slug].telltales = words
+        port.organisations[slug].save()
+    return port
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "northquayterminal.net",
+        "north-quay.evil.com",
+        "https://evil.com/?victim=North%20Quay",
+        f"https://evil.com/{base64.b64encode(b'duty@north.example').decode()}",
+        "https://evil.com/ｎｏｒｔｈｑｕａｙ",
+        "msc.evil.com",
+    ],
+)
+def test_what_may_name_the_reporter_waits_for_the_desk(known: Port, value: str) -> None:
+    report = known.file("north", warn_now="yes", technical=f"{value} 203.0.113.66")
+    known.sweep()
+    report.refresh_from_db()
+    assert report.state == Report.State.OPEN
+    assert "it may name the reporter" in report.hold_reason
+    assert not known.warnings()
+    # The desk sees the value with its reason. What it does not confirm stays private.
+    desk, address = known.client("desk"), f"/desk/{report.submission.reference}/"
+    [told] = desk.get(address).context["release_form"].fields["confirmed"].choices
+    assert "it may name the reporter" in told[1]
+    desk.post(f"{address}release/", {"group": "community", "tlp": "GREEN", "title": "Look out"})
+    assert released_values() == {"203.0.113.66"}
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("northquayterminal.net", "name the reporter"),
-        ("north-quay.evil.com", "name the reporter"),
-        ("https://evil.com/?victim=North%20Quay", "name the reporter"),
-        (f"https://evil.com/{base64.b64encode(b'duty@north.example').decode()}", "name the rep"),
-        ("https://evil.com/ｎｏｒｔｈｑｕａｙ", "name the reporter"),
-        ("msc.evil.com", "name the reporter"),
-        ("blue-anchor-line.evil.com", "name a member"),
+        ("blue-anchor-line.evil.com", "it may name a member of the port"),
         ("mail.anchor.example", "a member's own"),
         ("duty@south.example", "a member's own"),
         ("198.51.100.40", "a member's own"),
@@ -136,33 +170,25 @@ def test_a_member_cannot_open_what_is_not_its_own(port: Port) -> None:
         ("login.microsoft.com", "a site that the port's work needs"),
     ],
 )
-def test_what_may_name_or_hurt_somebody_waits_for_the_desk(
-    port: Port, settings: Any, value: str, reason: str
-) -> None:
-    settings.BASE_URL = "https://hub.port.example"
-    north, anchor = port.organisations["north"], port.organisations["anchor"]
-    north.telltales, anchor.telltales = ["MSC"], ["198.51.100.32/28"]
-    north.save()
-    anchor.save()
-    report = port.file("north", warn_now="yes", technical=f"{value} 203.0.113.66")
-    port.sweep()
+def test_what_would_hurt_somebody_stays_behind(known: Port, value: str, reason: str) -> None:
+    report = known.file("north", warn_now="yes", technical=f"{value} 203.0.113.66")
+    known.sweep()
     report.refresh_from_db()
-    assert report.state == Report.State.OPEN
-    assert reason in report.hold_reason
-    assert not port.warnings()
-    # The desk sees the value with its reason. What it does not confirm stays private.
-    desk, address = port.client("desk"), f"/desk/{report.submission.reference}/"
-    [told] = desk.get(address).context["release_form"].fields["confirmed"].choices
-    assert reason in told[1]
-    answers = {"group": "community", "tlp": "GREEN", "title": "Look out"}
-    desk.post(f"{address}release/", answers)
-    assert told[0] not in released_values()
-    assert "203.0.113.66" in released_values()
+    assert report.state == Report.State.RELEASED
+    assert released_values() == {"203.0.113.66"}
+    reference = report.submission.reference
+    for slug, page in (("north", f"/reports/{reference}/"), ("desk", f"/desk/{reference}/")):
+        assert known.client(slug).get(page).context["stayed_behind"][value].endswith(reason)
+    # With nothing else to look for, the desk looks first.
+    alone = known.file("south", warn_now="yes", technical=value.replace("south", "north"))
+    known.sweep()
+    alone.refresh_from_db()
+    assert alone.state == Report.State.OPEN
+    assert reason in alone.hold_reason
 
 
 def test_the_desk_may_confirm_what_a_machine_may_not_release(port: Port) -> None:
-    report = port.file("north", warn_now="yes", technical="8.8.8.8 north-quay.evil.com")
-    port.sweep()
+    report = port.file("north", technical="8.8.8.8 north-quay.evil.com", tlp="GREEN")
     answers = {"group": "community", "tlp": "GREEN", "title": "Look out", "confirmed": "8.8.8.8"}
     port.client("desk").post(f"/desk/{report.submission.reference}/release/", answers)
     assert released_values() == {"8.8.8.8"}

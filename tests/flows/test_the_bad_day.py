@@ -55,7 +55,10 @@ def test_a_worker_that_dies_while_sending_leaves_a_row_that_is_sent_again(
     port: Port, receiver: Receiver
 ) -> None:
     Endpoint.objects.create(
-        organisation=port.organisations["anchor"], address=receiver.url, secret=signing.new_secret()
+        organisation=port.organisations["anchor"],
+        address=receiver.url,
+        secret=signing.new_secret(),
+        verified_at=timezone.now(),
     )
     port.file("north", warn_now="yes")
     tasks.triage.triage(str(Report.objects.get().pk))
@@ -100,7 +103,10 @@ sending.drain("webhook")
 def test_a_process_killed_between_claim_and_send(busy_port: Port, receiver: Receiver) -> None:
     port = busy_port
     endpoint = Endpoint.objects.create(
-        organisation=port.organisations["anchor"], address=receiver.url, secret=signing.new_secret()
+        organisation=port.organisations["anchor"],
+        address=receiver.url,
+        secret=signing.new_secret(),
+        verified_at=timezone.now(),
     )
     port.file("north", warn_now="yes")
     tasks.triage.triage(str(Report.objects.get().pk))
@@ -166,7 +172,10 @@ def test_two_corroborating_reports_at_the_same_instant_make_one_warning(busy_por
 def test_two_sweeps_at_once_send_each_row_once(busy_port: Port, receiver: Receiver) -> None:
     port = busy_port
     Endpoint.objects.create(
-        organisation=port.organisations["anchor"], address=receiver.url, secret=signing.new_secret()
+        organisation=port.organisations["anchor"],
+        address=receiver.url,
+        secret=signing.new_secret(),
+        verified_at=timezone.now(),
     )
     port.file("north", warn_now="yes")
     tasks.triage.triage(str(Report.objects.get().pk))
@@ -189,7 +198,10 @@ def test_a_receiver_that_fails_is_tried_again_later_and_a_refusal_is_final(
     port: Port, receiver: Receiver
 ) -> None:
     Endpoint.objects.create(
-        organisation=port.organisations["anchor"], address=receiver.url, secret=signing.new_secret()
+        organisation=port.organisations["anchor"],
+        address=receiver.url,
+        secret=signing.new_secret(),
+        verified_at=timezone.now(),
     )
     port.file("north", warn_now="yes")
     receiver.status = 503

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharing.stix.extract import MAX_CHARS, IndicatorKind, TextTooLong, extract
+from sharing.stix.extract import (
+    MAX_CHARS,
+    IndicatorKind,
+    TextTooLong,
+    extract,
+    without_suffix,
+)
+from sharing.stix.internet import own_label
 from tests.patience import assert_linear
 
 SHA256 = "9f2c4a7be1d08356f4c1a2b39d7e6058c1f4a90b2d3e5f6718293a4b5c6d7e8f"
@@ -90,6 +97,16 @@ def test_the_reporters_own_names_are_left_out() -> None:
     own = frozenset({"northquay.example", "198.51.100.9"})
     assert values(text, own) == ["domain evil.com"]
     assert all("reporting organisation" in one.reason for one in extract(text, own=own).ignored)
+
+
+def test_what_an_owner_chose_of_a_name() -> None:
+    assert [own_label(d) for d in ("soc.quay.co.jp", "quay.example")] == ["quay", "quay"]
+    found = extract("hxxps://pay.evil[.]one/one 203.0.113.7 a@evil.co.jp").indicators
+    assert [without_suffix(i.kind, i.value) for i in found] == [
+        "https://pay.evil/one",
+        "203.0.113.7",
+        "a@evil",
+    ]
 
 
 def test_each_value_once_at_its_first_place() -> None:

@@ -153,3 +153,10 @@ def test_t026_absent_and_forbidden_look_the_same(hub: Served) -> None:
         assert absent.status == forbidden.status == 404
         assert absent.body == forbidden.body
         assert set(absent.headers) == set(forbidden.headers)
+
+
+def test_no_cache_gives_one_keys_answer_to_another(hub: Served) -> None:
+    for headers in ({}, {"Accept-Encoding": "gzip"}):
+        answer = hub.get(f"{hub.at('C1')}objects/", headers=headers)
+        assert "Authorization" in answer.headers["vary"]
+    assert "Accept-Encoding" in answer.headers["vary"]

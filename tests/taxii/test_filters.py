@@ -280,3 +280,11 @@ def added(hub: Served, obj: Any) -> str:
 def test_match_id_may_name_many(hub: Served) -> None:
     many = [*hub.seeded["indicators"], *(f"tool--{uuid.uuid4()}" for _ in range(100))]
     assert set(ids(hub, f"match[id]={','.join(many)}")) == set(hub.seeded["indicators"])
+
+
+@pytest.mark.parametrize(("count", "status"), [(1_000, 200), (1_001, 400), (1_800, 400)])
+def test_a_filter_takes_so_many_alternatives(hub: Served, count: int, status: int) -> None:
+    terms = (f"20{n // 1440:02d}-01-01T{n // 60 % 24:02d}:{n % 60:02d}:00Z" for n in range(count))
+    answer = hub.get(f"{hub.at('C1')}objects/?match[version]={','.join(terms)}")
+    assert answer.status == status, answer.body
+    assert status == 200 or "1000 alternatives at most" in answer.json["description"]

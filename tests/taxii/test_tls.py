@@ -89,6 +89,7 @@ def _main(folder: Path, nginx: str, upstream: str, plain: int, tls: int) -> str:
         .replace("listen 8443 ssl", f"listen 127.0.0.1:{tls} ssl")
         .replace("/run/tls", str(folder))
         .replace("http://web:8000", upstream)
+        .replace("http://taxii:8001", upstream)
     )
     told = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
     if [int(part) for part in re.findall(r"\d+", told)[:2]] < [1, 25]:

@@ -4,18 +4,17 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db import transaction
 
-from alerts.channels import signing
-from alerts.channels.webhook import door
+from alerts import confirming, endpoints
+from alerts.channels import CHANNELS
 from alerts.models import Endpoint
-from crc.members import audit
 from crc.members.command import HubCommand, member
-from crc.outbound import Blocked
+from crc.members.models import Organisation
 
 
 class Command(HubCommand):
-    """Prints the signing secret alone. Run again for the same address to get a new secret."""
+    """Prints the signing secret alone. Run again for the same address to switch it on again with a
+    new secret."""
 
     help = "Send a member's warnings to a web address, signed, and print the signing secret."
 
@@ -29,27 +28,21 @@ class Command(HubCommand):
         """Raises CommandError for an address the hub will not call."""
         organisation = member(options["member"])
         try:
-            url = door().check_url(options["url"])
-        except Blocked as blocked:
-            raise CommandError(blocked.reason) from None
-        secret = signing.new_secret()
-        with transaction.atomic():
-            endpoint, _ = Endpoint.objects.update_or_create(
-                organisation=organisation,
-                channel="webhook",
-                address=url,
-                defaults={
-                    "secret": secret,
-                    "is_active": True,
-                    "failing_since": None,
-                    "failures": 0,
-                    "switched_off_because": "",
-                },
-            )
-            audit.record(
-                "webhook.saved",
-                actor="operator",
-                subject=str(endpoint.pk),
-                organisation=organisation.slug,
-            )
+            url = CHANNELS["webhook"].check(options["url"])
+            known = Endpoint.objects.filter(
+                organisation=organisation, channel="webhook", address=url
+            ).first()
+            secret = _renewed(known) if known else _added(organisation, url)
+        except ValueError as problem:
+            raise CommandError(str(problem)) from None
         self.answer(options, secret, secret=secret)
+
+
+def _added(organisation: Organisation, url: str) -> str:
+    return endpoints.add(organisation, "webhook", url, actor="operator", verified=True).secret
+
+
+def _renewed(known: Endpoint) -> str:
+    endpoints.switch_on(known, actor="operator")
+    confirming.verify(known, actor="operator")
+    return endpoints.replace_secret(known, actor="operator")

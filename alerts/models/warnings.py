@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from crc.members.models import Group, Organisation, User
 from sharing.models import Release, Submission
@@ -115,6 +116,9 @@ class Alert(models.Model):
     group = models.ForeignKey(Group, models.PROTECT, null=True, blank=True)
     title = models.CharField(max_length=240)
     body = models.TextField()
+    # What it is about, as far as the release says: words of sharing.stix.port.
+    attack = models.CharField(max_length=20, blank=True)
+    systems = models.JSONField(default=list, blank=True)
     raised_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -140,6 +144,8 @@ class Alert(models.Model):
 class Endpoint(models.Model):
     """An address of a member's that machines or phones answer at: a webhook, a chat room, a log.
 
+    Warnings go there from ``verified_at`` on: since then a test has been taken, or its reader has
+    said by a link that it is the right place.
     ``secret`` is kept readable because every send signs or authorises with it; it is shown once.
     ``old_secret`` signs beside it until ``old_secret_until``, so that a receiver can change over.
     """
@@ -154,6 +160,7 @@ class Endpoint(models.Model):
     old_secret_until = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
+    verified_at = models.DateTimeField(null=True, blank=True)
     # Health: what the last sends say, and why the hub itself switched it off.
     failing_since = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
@@ -175,8 +182,83 @@ class Endpoint(models.Model):
         return [self.secret, self.old_secret] if old else [self.secret]
 
 
+class Subscription(models.Model):
+    """What one address of a member's is told, and when. No row: everything, at once.
+
+    Empty ``attacks`` and ``systems`` are all of them. Quiet hours, digests and ``digest_hour`` are
+    in ``time_zone``; what is critical, or touches a confirmed asset, waits for none of them.
+    """
+
+    class Digest(models.TextChoices):
+        """How often what waits becomes one message."""
+
+        NONE = "", _("At once")
+        HOURLY = "hourly", _("Every hour, in one message")
+        DAILY = "daily", _("Once a day, in one message")
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="subscriptions")
+    channel = models.CharField(max_length=20)
+    address = models.CharField(max_length=500)
+    floor = models.CharField(max_length=10, default="info")
+    attacks = models.JSONField(default=list, blank=True)
+    systems = models.JSONField(default=list, blank=True)
+    own_role_only = models.BooleanField(default=False)
+    own_assets_only = models.BooleanField(default=False)
+    quiet_from = models.TimeField(null=True, blank=True)
+    quiet_until = models.TimeField(null=True, blank=True)
+    digest = models.CharField(max_length=6, choices=Digest, default=Digest.NONE, blank=True)
+    digest_hour = models.PositiveSmallIntegerField(default=8)
+    time_zone = models.CharField(max_length=40, default="UTC")
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["organisation", "channel", "address"], name="alerts_subscription_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} of {self.organisation_id}"
+
+
+class Asset(models.Model):
+    """A network or a domain that a member says is its own. It counts once the desk has confirmed.
+
+    Nobody but the member and the desk learns of it.
+    """
+
+    class Kind(models.TextChoices):
+        """What ``value`` is: a network as 203.0.113.0/24, or a domain with all below it."""
+
+        NETWORK = "network", _("Addresses")
+        DOMAIN = "domain", _("Domain")
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="assets")
+    kind = models.CharField(max_length=10, choices=Kind)
+    value = models.CharField(max_length=253)
+    claimed_at = models.DateTimeField(default=timezone.now)
+    claimed_by = models.CharField(max_length=160)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    confirmed_by = models.CharField(max_length=160, blank=True)
+    refused_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["kind", "value"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organisation", "value"], name="alerts_asset_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class Delivery(models.Model):
     """One warning to one recipient address. ``id`` is also the webhook id, the same each time.
+
+    Rows of one address that wait under the same ``bundle`` become one message (alerts.folding): the
+    newest is sent and tells of the others, which are ``folded`` into it. ``touches`` are the
+    member's own confirmed addresses and domains that the warning is about.
 
     ``rank`` and ``raised_at`` are the warning's, copied so that one index orders what is due.
     ``host`` is what the sends of a channel have in common: one that hangs must not hold the others.
@@ -192,6 +274,7 @@ class Delivery(models.Model):
         SENT = "sent", "Sent"
         FAILED = "failed", "Failed"
         SKIPPED = "skipped", "Not sent"
+        FOLDED = "folded", "In another message"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")
@@ -210,6 +293,12 @@ class Delivery(models.Model):
     took_ms = models.PositiveIntegerField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=300, blank=True)
+    bundle = models.CharField(max_length=50, blank=True)
+    # Indexed below, where it is not empty.
+    folded_into = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="parts", db_index=False
+    )
+    touches = models.CharField(max_length=200, blank=True)
     # Found at the moment of sending, for the health that the sends tell of.
     endpoint: Endpoint | None = None
 
@@ -239,6 +328,12 @@ class Delivery(models.Model):
                 name="alerts_delivery_leased",
                 condition=models.Q(state="sending"),
             ),
+            # Read when a folded message is rendered: what it tells of.
+            models.Index(
+                fields=["folded_into"],
+                name="alerts_delivery_parts",
+                condition=models.Q(folded_into__isnull=False),
+            ),
             # Read by a member's inbox.
             models.Index(fields=["organisation", "channel"], name="alerts_delivery_inbox"),
         ]
@@ -247,9 +342,9 @@ class Delivery(models.Model):
         return f"{self.channel} to {self.organisation_id}: {self.state}"
 
     @property
-    def place(self) -> str:
-        """The address as pages may show it: that of a chat room is a secret."""
-        return self.host if "://" in self.address else self.address
+    def message(self) -> "Delivery":
+        """What tells its address of the warning: itself, or the row that it was folded into."""
+        return self.folded_into if self.folded_into and self.state == self.State.FOLDED else self
 
     @property
     def sent_after(self) -> timedelta | None:
@@ -281,95 +376,3 @@ class Answer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.organisation_id}: {self.choice}"
-
-
-class LadderStep(models.Model):
-    """Whom to call next when nobody of a member's has answered a critical warning.
-
-    ``minutes`` is the wait before the next step; 0 calls this and the next one together. A member
-    without any has the standard ladder (alerts.ladder).
-    """
-
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="ladder")
-    position = models.PositiveIntegerField()
-    channel = models.CharField(max_length=20)
-    address = models.CharField(max_length=500)
-    minutes = models.PositiveSmallIntegerField(default=10)
-
-    class Meta:
-        ordering: ClassVar = ["position", "pk"]
-        indexes: ClassVar = [
-            # Read when the ladder is climbed or shown.
-            models.Index(fields=["organisation", "position"], name="alerts_ladder"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.channel} {self.address}, {self.minutes} min"
-
-
-class LadderPause(models.Model):
-    """That a member is not to be called up its ladder until a time; the desk sees it."""
-
-    organisation = models.OneToOneField(
-        Organisation, models.CASCADE, primary_key=True, related_name="ladder_pause"
-    )
-    until = models.DateTimeField()
-    by = models.CharField(max_length=160)
-    at = models.DateTimeField(default=timezone.now)
-
-    def __str__(self) -> str:
-        return f"{self.organisation_id} until {self.until:%Y-%m-%d %H:%M}"
-
-
-class Escalation(models.Model):
-    """How far one member's ladder has been climbed for one warning.
-
-    ``rung`` is how many calls were made; the next is due at ``next_at``. ``moved_at`` is when that
-    was set, by which a clock that went back is noticed. ``speed`` divides the waits of a drill.
-    """
-
-    class State(models.TextChoices):
-        """``ended``: everybody was called, nobody answered. ``stopped``: no answer is wanted."""
-
-        CLIMBING = "climbing", "Being called"
-        PAUSED = "paused", "Paused"
-        ANSWERED = "answered", "Answered"
-        ENDED = "ended", "Nobody answered"
-        STOPPED = "stopped", "Stopped"
-
-    OPEN: ClassVar = (State.CLIMBING, State.PAUSED)
-
-    alert = models.ForeignKey(Alert, models.CASCADE, related_name="escalations")
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="escalations")
-    state = models.CharField(max_length=10, choices=State, default=State.CLIMBING)
-    rung = models.PositiveSmallIntegerField(default=0)
-    next_at = models.DateTimeField()
-    moved_at = models.DateTimeField(default=timezone.now)
-    speed = models.PositiveSmallIntegerField(default=1)
-    # Who paused or stopped it, and whether the desk was told of its end.
-    by = models.CharField(max_length=160, blank=True)
-    told = models.BooleanField(default=False)
-
-    class Meta:
-        constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["alert", "organisation"], name="alerts_escalation_once"
-            ),
-        ]
-        indexes: ClassVar = [
-            # Read by the sweep: whose next call is due.
-            models.Index(
-                fields=["next_at"],
-                name="alerts_escalation_open",
-                condition=models.Q(state__in=["climbing", "paused"]),
-            ),
-            # Read by the desk's queue and by the word to the desk.
-            models.Index(
-                fields=["alert"],
-                name="alerts_escalation_ended",
-                condition=models.Q(state="ended"),
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.organisation_id}: {self.state} at {self.rung}"

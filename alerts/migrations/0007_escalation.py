@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('alerts', '0004_fanout'),
+        ('alerts', '0006_channels'),
         ('members', '0001_initial'),
     ]
 

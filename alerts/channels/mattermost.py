@@ -1,0 +1,89 @@
+"""Warnings into a Mattermost channel, by an incoming webhook and a Slack-compatible attachment."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
+from alerts.channels import calling
+from alerts.channels.base import Notice, Send
+from crc.outbound import host_of
+
+# Mattermost cuts posts at 16,383 letters; escaping can double them.
+LONGEST_TEXT: Final = 4_000
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:])")
+_COLOURS: Final = {"critical": "#a3201d", "high": "#a8410a", "medium": "#855c00"}
+
+
+class Mattermost:
+    """Attachments only: links in the text of a post get previews with remote images."""
+
+    title = "Mattermost"
+    help = _(
+        "In Mattermost open Integrations, Incoming Webhooks, “Add Incoming Webhook”, choose the "
+        "channel and copy the URL. A server of your own inside a closed network has to be allowed "
+        "by the hub's operator first."
+    )
+    example = "https://chat.example.com/hooks/…"
+    needs_secret, needs_tap, offered = False, False, True
+    at_once = 64
+    per_host = 8
+    ahead = 8
+
+    def check(self, address: str) -> str:
+        """An incoming webhook of any Mattermost server that the hub may call."""
+        url = calling.checked(address)
+        if "/hooks/" not in urlsplit(url).path:
+            raise ValueError(
+                gettext("A Mattermost webhook has /hooks/ in its address. Copy it whole.")
+            )
+        return url
+
+    def describe(self, address: str) -> str:
+        """Host and last letters: who knows the URL can write into the channel."""
+        return calling.masked(address)
+
+    def host(self, address: str) -> str:
+        """Host and port."""
+        return host_of(address)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Send]:
+        """See Channel."""
+        async with calling.door() as out:
+
+            async def send(notice: Notice) -> None:
+                body = orjson.dumps(message(notice))
+                await calling.post(out, notice.address, body, calling.JSON)
+
+            yield send
+
+
+def message(notice: Notice) -> dict[str, Any]:
+    """The body. The warning's own words are escaped: no mention, no markup, no image."""
+    title = _escaped(notice.title)
+    links = [(gettext("Read it in the hub"), notice.link), *notice.answers.items()]
+    linked = " · ".join(f"[{_escaped(words)}]({url})" for words, url in links)
+    return {
+        "attachments": [
+            {
+                "fallback": f"{notice.tlp} {notice.severity}: {title}",
+                "color": _COLOURS.get(notice.severity, "#51626e"),
+                "title": title,
+                "text": f"{_escaped(notice.body[:LONGEST_TEXT])}\n\n{linked}",
+                "footer": f"{notice.tlp} · {notice.severity} · {notice.hub_name}",
+            }
+        ],
+    }
+
+
+def _escaped(text: str) -> str:
+    """Markdown that shows the text as it is. A zero-width space keeps @all from calling anybody;
+    indented text would become a code block."""
+    lines = (line.strip() for line in text.splitlines())
+    return _MARKUP.sub(r"\\\1", "\n".join(lines)).replace("@", "@\u200b")
