@@ -1,6 +1,6 @@
 """Who is warned, and at which addresses."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
@@ -36,19 +36,34 @@ def cleared(alert: Alert) -> QuerySet[Organisation]:
     return visibility.organisations_for(alert.group, Tlp(alert.tlp))
 
 
-def addresses(organisations: QuerySet[Organisation]) -> list[Address]:
-    """Every address of these members, each once: inbox, verified endpoints, one mail per person."""
-    return [*dict.fromkeys(_addresses(organisations))]
+def addresses(
+    organisations: QuerySet[Organisation], channels: Collection[str] | None = None
+) -> list[Address]:
+    """Every address of these members, each once: inbox, verified endpoints, one mail per person.
+
+    Of these ``channels`` only, when they are given.
+    """
+    return [*dict.fromkeys(_addresses(organisations, channels))]
 
 
-def _addresses(organisations: QuerySet[Organisation]) -> Iterator[Address]:
-    for pk, slug in organisations.values_list("pk", "slug"):
-        yield Address(pk, "inbox", slug)
+def _addresses(
+    organisations: QuerySet[Organisation], channels: Collection[str] | None
+) -> Iterator[Address]:
+    if channels is None or "inbox" in channels:
+        for pk, slug in organisations.values_list("pk", "slug"):
+            yield Address(pk, "inbox", slug)
     endpoints = Endpoint.objects.filter(
         organisation__in=organisations, is_active=True, verified_at__isnull=False
     )
+    if channels is not None:
+        endpoints = endpoints.filter(channel__in=channels)
     for pk, channel, address in endpoints.values_list("organisation_id", "channel", "address"):
         yield Address(pk, channel, address)
+    if channels is None or "email" in channels:
+        yield from _mailboxes(organisations)
+
+
+def _mailboxes(organisations: QuerySet[Organisation]) -> Iterator[Address]:
     people = [
         *Contact.objects.filter(organisation__in=organisations, is_active=True).values_list(
             "organisation_id", "email"

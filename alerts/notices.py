@@ -6,7 +6,7 @@ Raising decided who should know; this decides, at the moment of sending, who sti
 import base64
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -55,18 +55,15 @@ class _Obstacles:
     def __init__(self, rows: Sequence[Delivery]) -> None:
         members = Organisation.objects.in_bulk({row.organisation_id for row in rows})
         alerts = Alert.objects.select_related("group").in_bulk({row.alert_id for row in rows})
+        channels = {row.channel for row in rows}
         endpoints = {
             audience.Address(made.organisation_id, made.channel, made.address): made
-            for made in Endpoint.objects.filter(
-                organisation__in=members, channel__in={row.channel for row in rows}
-            )
+            for made in Endpoint.objects.filter(organisation__in=members, channel__in=channels)
         }
-        self._listed = set(audience.addresses(Organisation.objects.filter(pk__in=members)))
+        listed = audience.addresses(Organisation.objects.filter(pk__in=members), channels)
+        self._listed = set(listed)
         self._chosen = subscriptions.of(members)
-        self._cleared = {
-            pk: set(audience.cleared(alert).values_list("pk", flat=True))
-            for pk, alert in alerts.items()
-        }
+        self._cleared = _cleared(alerts.values())
         for row in rows:
             row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
             row.endpoint = endpoints.get(_address(row))
@@ -92,6 +89,18 @@ class _Obstacles:
         if not tried and subscriptions.no_longer_wanted(self._chosen.get(_address(row)), row):
             return "no longer subscribed"
         return ""
+
+
+def _cleared(alerts: Iterable[Alert]) -> dict[uuid.UUID, set[int]]:
+    """Who may see each: one question for all warnings with the same audience."""
+    asked: dict[tuple[int | None, str, int | None], set[int]] = {}
+    found = {}
+    for alert in alerts:
+        key = (alert.group_id, alert.tlp, alert.only_id)
+        if key not in asked:
+            asked[key] = set(audience.cleared(alert).values_list("pk", flat=True))
+        found[alert.pk] = asked[key]
+    return found
 
 
 def _stale(alert: Alert) -> bool:
@@ -145,9 +154,7 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
         body="\n\n".join([opening, *_as_text(lines)]),
         raised_at=alert.raised_at,
         link=page,
-        answers={}
-        if alert.kind == Alert.Kind.SERVICE
-        else {choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice},
+        answers=_answers(delivery) if CHANNELS[delivery.channel].asks else {},
         opening=opening,
         more=lines,
         short_link=short,
@@ -156,6 +163,12 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
         if delivery.channel == "email"
         else "",
     )
+
+
+def _answers(delivery: Delivery) -> dict[str, str]:
+    if delivery.alert.kind == Alert.Kind.SERVICE:
+        return {}
+    return {choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice}
 
 
 def _may_leave(alert: Alert) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import takewhile
 from types import TracebackType
 from typing import Final
 
@@ -38,6 +39,9 @@ LONGEST_REST: Final = 300.0
 SLOW_SECONDS: Final = 1.0
 # While much is sent, the desk's open pages look again so often.
 SHOWN_EVERY_SECONDS: Final = 2.0
+
+# With hosts that hang, a lane holds so many times what it holds of brisk ones.
+MOST_HELD: Final = 8
 
 _stopping = threading.Event()
 
@@ -100,6 +104,7 @@ class Sender:
         self._channel = channel
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._held = 0
+        self._begun: dict[object, float] = {}
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
@@ -122,6 +127,14 @@ class Sender:
     def held(self) -> int:
         """How many notices it has that have not ended."""
         return self._held
+
+    @property
+    def brisk(self) -> int:
+        """How many of these do not wait for a slow host, which must not take the others' places."""
+        late = time.monotonic() - SLOW_SECONDS
+        # The oldest come first. Copied in one step: the loop goes on changing it.
+        begun = list(self._begun.values())
+        return max(0, self._held - sum(1 for _ in takewhile(lambda at: at < late, begun)))
 
     def put(self, ready: Sequence[tuple[Delivery, Notice]]) -> None:
         """Send these soon."""
@@ -202,7 +215,7 @@ class Sender:
             delivery, notice, since = host.waiting.popleft()
 
     async def _attempt(self, host: Host, delivery: Delivery, notice: Notice) -> Outcome:
-        begun = time.monotonic()
+        self._begun[delivery.pk] = begun = time.monotonic()
         try:
             await self._send(notice)
         except DeliveryError as error:
@@ -212,6 +225,8 @@ class Sender:
         except Exception as error:  # the outermost loop: one bad row must not stop the others
             log.exception("delivery %s crashed", delivery.pk)
             return _failed(delivery, DeliveryError(f"fault in the hub: {type(error).__name__}"))
+        finally:
+            del self._begun[delivery.pk]
         took = time.monotonic() - begun
         host.went_well(took)
         return Outcome(delivery, Delivery.State.SENT, took_ms=round(took * 1000))
@@ -295,9 +310,9 @@ def _drain(name: str, sender: Sender, wanted: threading.Event) -> int:
             if not sender.held:
                 break
         # Claimed in halves, so that a few free places do not cost a claim each.
-        elif sender.held <= at_once // 2:
+        elif sender.brisk <= at_once // 2 and sender.held < MOST_HELD * at_once:
             wanted.clear()
-            more = _claim(name, sender, at_once - sender.held)
+            more = _claim(name, sender, at_once - sender.brisk)
         outcomes = sender.ended() if sender.held else []
         outbox.record(outcomes)
         health.note(outcomes)

@@ -101,6 +101,8 @@ class Channel(Protocol):
     # Whether a send that was taken proves nothing (a gateway takes any number): then who reads it
     # confirms the address by the link in the first message.
     needs_tap: bool
+    # Whether its messages carry the links by which they are answered.
+    asks: bool
     # How many notices one worker holds at once; how many of them may be open to one host; and how
     # many may be held for a host that nothing is known of.
     at_once: int

@@ -34,6 +34,7 @@ class Email:
     )
     example = "duty@example.com"
     needs_secret, needs_tap, offered = False, True, True
+    asks = True
     at_once = ahead = 64
     per_host = CONNECTIONS
 

@@ -25,6 +25,7 @@ class Inbox:
     help = _("Every member has one, on the Warnings page.")
     example = ""
     needs_secret = needs_tap = offered = False
+    asks = False
     at_once = ahead = 500
     per_host = 64
 

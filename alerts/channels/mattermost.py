@@ -31,6 +31,7 @@ class Mattermost:
     )
     example = "https://chat.example.com/hooks/…"
     needs_secret, needs_tap, offered = False, False, True
+    asks = True
     at_once = 64
     per_host = 8
     ahead = 8

@@ -28,6 +28,7 @@ class Slack:
     )
     example = "https://hooks.slack.com/services/T000/B000/…"
     needs_secret, needs_tap, offered = False, False, True
+    asks = True
     at_once = 64
     # Slack takes about one message a second for each webhook.
     per_host = 8

@@ -45,6 +45,7 @@ class Sms:
     )
     example = "+819012345678"
     needs_secret, needs_tap = False, True
+    asks = False
     at_once = ahead = 32
     per_host = 8
 

@@ -44,6 +44,7 @@ class Syslog:
     )
     example = "tls://siem.example.com:6514"
     needs_secret, needs_tap, offered = False, False, True
+    asks = False
     at_once = 64
     per_host = 4
     ahead = 8

@@ -28,6 +28,7 @@ class Teams:
     )
     example = "https://….api.powerplatform.com/powerautomate/automations/direct/workflows/…"
     needs_secret, needs_tap, offered = False, False, True
+    asks = True
     at_once = 64
     per_host = 8
     ahead = 8

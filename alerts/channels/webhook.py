@@ -23,7 +23,8 @@ class Webhook:
     )
     example = "https://soc.example.com/hooks/port"
     needs_secret, needs_tap, offered = True, False, True
-    at_once = 512
+    asks = False
+    at_once = 256
     per_host = 32
     ahead = 4
 

@@ -32,6 +32,7 @@ class Pager:
 
     title, help, example = "Pager", "Ask your pager company.", "https://pager.example.com/"
     needs_secret, needs_tap, offered = False, False, True
+    asks = False
     at_once, per_host, ahead = 8, 2, 2
 
     def check(self, address: str) -> str:
