@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
@@ -16,21 +16,13 @@ from alerts.models import Alert, Answer, Delivery, Escalation
 from crc.members.models import Organisation
 from crc.members.roles import PortRole
 
-# By a message of its own, or by the one that it was folded into. The hub's own inbox counts once
-# somebody has looked.
-_SENT: Final = (
-    Q(state=Delivery.State.SENT)
-    | Q(state=Delivery.State.FOLDED, folded_into__state=Delivery.State.SENT)
-) & ~Q(channel="inbox")
-_SENT_AT: Final = Coalesce("folded_into__sent_at", "sent_at")
+# The hub's own inbox counts once somebody has looked.
+# What was folded into another message has gone out by that one.
+_SENT: Final = (Q(state=Delivery.State.SENT) | Q(folded_into__state=Delivery.State.SENT)) & ~Q(
+    channel="inbox"
+)
 _REACHED: Final = _SENT | Q(seen_at__isnull=False)
 _WELL: Final = (Delivery.State.SENT, Delivery.State.SKIPPED)
-_FOLDED: Final = Q(state=Delivery.State.FOLDED) | ~Q(bundle="")
-_TROUBLED: Final = (~Q(reason="") & ~Q(state__in=[*_WELL, Delivery.State.FOLDED])) | (
-    Q(state=Delivery.State.FOLDED, folded_into__isnull=False)
-    & ~Q(folded_into__reason="")
-    & ~Q(folded_into__state__in=_WELL)
-)
 
 
 @dataclass(frozen=True)
@@ -52,12 +44,7 @@ def _spread(times: Sequence[timedelta]) -> Spread | None:
 @dataclass(frozen=True)
 class Line:
     """One member's line: when the first of its people was reached, its newest answer and when the
-    first came, its ladder, and its deliveries; among many lines only those that are in trouble.
-
-    ``folded``: how many of its addresses hear of it in a message about another warning, or will.
-    The deliveries' addresses are as people may read them: whoever knows a chat channel's whole one
-    can write there.
-    """
+    first came, its ladder, and its deliveries; among many lines only those that are in trouble."""
 
     organisation: Organisation
     raised_at: datetime
@@ -66,7 +53,6 @@ class Line:
     answer: Answer | None
     answered_at: datetime | None
     escalation: Escalation | None
-    folded: int
 
     @property
     def reached(self) -> bool:
@@ -96,9 +82,12 @@ class Line:
     @property
     def troubles(self) -> list[Delivery]:
         """What did not go out, or not yet."""
-        return [
-            row for row in self.deliveries if row.message.reason and row.message.state not in _WELL
-        ]
+        return [row for row in self.deliveries if row.reason and row.state not in _WELL]
+
+    @property
+    def together(self) -> list[Delivery]:
+        """What went out, or will, in one message with others."""
+        return [row for row in self.deliveries if row.bundle or row.folded_into]
 
     @property
     def urgency(self) -> int:
@@ -165,11 +154,6 @@ class Coverage(Sums):
         )
 
     @property
-    def folded(self) -> int:
-        """How many addresses hear of it in a message about another warning, or will."""
-        return sum(line.folded for line in self.lines)
-
-    @property
     def ended(self) -> int:
         """How many ladders ended without an answer."""
         return self._ladders(Escalation.State.ENDED)
@@ -184,6 +168,15 @@ class Coverage(Sums):
             line.escalation is not None and line.escalation.state == state for line in self.lines
         )
 
+    @property
+    def folded(self) -> int:
+        """How many addresses hear of it in a message about another warning, or will."""
+        return sum(
+            row.state == Delivery.State.FOLDED or bool(row.bundle)
+            for line in self.lines
+            for row in line.deliveries
+        )
+
 
 def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
     """The coverage of one warning, ``of`` one member or all: five questions however many."""
@@ -192,7 +185,14 @@ def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
         rows, answered = rows.filter(organisation=of), answered.filter(organisation=of)
         ladders = ladders.filter(organisation=of)
     reached = _reached(rows)
-    by_member = _by_member(rows if of else rows.filter(_TROUBLED))
+    if not of:
+        together = ~Q(bundle="") | Q(folded_into__isnull=False)
+        rows = rows.filter(together | (~Q(reason="") & ~Q(state__in=_WELL)))
+    by_member: dict[int, list[Delivery]] = defaultdict(list)
+    for row in rows.select_related("folded_into__alert").order_by("step", "channel", "address"):
+        # What the desk may read of it: whoever knows a chat channel's address can write there.
+        row.address = CHANNELS[row.channel].describe(row.address)
+        by_member[row.organisation_id].append(row)
     newest: dict[int, Answer] = {}
     first: dict[int, datetime] = {}
     for answer in answered.select_related("user").order_by("at", "pk"):
@@ -203,46 +203,25 @@ def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
         Line(
             member,
             alert.raised_at,
-            reached[member.pk].at,
+            reached[member.pk],
             by_member[member.pk],
             newest.get(member.pk),
             first.get(member.pk),
             escalations.get(member.pk),
-            reached[member.pk].folded,
         )
         for member in Organisation.objects.filter(pk__in=reached).order_by("name")
     ]
     return Coverage("", sorted(lines, key=lambda line: line.urgency))
 
 
-def _by_member(rows: QuerySet[Delivery]) -> dict[int, list[Delivery]]:
-    by_member: dict[int, list[Delivery]] = defaultdict(list)
-    ordered = rows.select_related("folded_into__alert").order_by("step", "channel", "address")
-    for row in ordered:
-        row.address = CHANNELS[row.channel].describe(row.address)
-        by_member[row.organisation_id].append(row)
-    return by_member
-
-
-class _Reached(NamedTuple):
-    """When the first of a member's people was reached, None for who was warned in vain; and how
-    many of its rows were folded, or will be."""
-
-    at: datetime | None
-    folded: int
-
-
-def _reached(rows: QuerySet[Delivery]) -> dict[int, _Reached]:
+def _reached(rows: QuerySet[Delivery]) -> dict[int, datetime | None]:
+    """When the first of each member's people was reached; None for who was warned in vain."""
     times = rows.order_by().values("organisation")
     times = times.annotate(
-        sent=Min(_SENT_AT, filter=_SENT),
-        seen=Min("seen_at"),
-        folded=Count("pk", filter=_FOLDED),
+        sent=Min(Coalesce("sent_at", "folded_into__sent_at"), filter=_SENT), seen=Min("seen_at")
     )
     return {
-        row["organisation"]: _Reached(
-            min(filter(None, (row["sent"], row["seen"])), default=None), row["folded"]
-        )
+        row["organisation"]: min(filter(None, (row["sent"], row["seen"])), default=None)
         for row in times
     }
 

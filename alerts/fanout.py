@@ -65,12 +65,16 @@ def raise_alert(
 
 
 def deliver(
-    alert: Alert, addresses: Iterable[audience.Address], *, step: int = 0, at_once: bool = False
+    alert: Alert,
+    addresses: Iterable[audience.Address],
+    *,
+    step: int = 0,
+    at_once: bool = False,
 ) -> None:
     """The rows by which a warning goes out to these addresses, inside the caller's transaction.
 
-    ``step`` is the call of the ladder that this is; the warning itself is 0. Each goes out as its
-    address has chosen, unless it has to be told ``at_once``.
+    As each address has chosen, unless it has to be told ``at_once``. ``step`` is the call of the
+    ladder that this is; the warning itself is 0.
     """
     rank = Severity(alert.severity).rank
     planned = (

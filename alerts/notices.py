@@ -64,10 +64,10 @@ class _Obstacles:
         self._listed = set(listed)
         self._chosen = subscriptions.of(members)
         self._cleared = _cleared(alerts.values())
+        self._over = _over(rows)
         for row in rows:
             row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
             row.endpoint = endpoints.get(_address(row))
-        self._over = _over([row for row in rows if row.step])
 
     def to(self, row: Delivery, *, tried: bool = False) -> str:
         """Why this one must not go out; empty when nothing is in its way.
@@ -103,16 +103,9 @@ def _cleared(alerts: Iterable[Alert]) -> dict[uuid.UUID, set[int]]:
     return found
 
 
-def _stale(alert: Alert) -> bool:
-    return timezone.now() - alert.raised_at > TEST_LASTS
-
-
-def _address(row: Delivery) -> audience.Address:
-    return audience.Address(row.organisation_id, row.channel, row.address)
-
-
-def _over(calls: Sequence[Delivery]) -> dict[tuple[uuid.UUID, int], str]:
+def _over(rows: Iterable[Delivery]) -> dict[tuple[uuid.UUID, int], str]:
     """Why calls of a ladder are not wanted any more, by warning and member."""
+    calls = [row for row in rows if row.step]
     if not calls:
         return {}
     reasons = {
@@ -128,6 +121,14 @@ def _over(calls: Sequence[Delivery]) -> dict[tuple[uuid.UUID, int], str]:
         (alert, organisation): reasons[state]
         for alert, organisation, state in ended.values_list("alert_id", "organisation_id", "state")
     }
+
+
+def _stale(alert: Alert) -> bool:
+    return timezone.now() - alert.raised_at > TEST_LASTS
+
+
+def _address(row: Delivery) -> audience.Address:
+    return audience.Address(row.organisation_id, row.channel, row.address)
 
 
 def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
@@ -154,7 +155,7 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
         body="\n\n".join([opening, *_as_text(lines)]),
         raised_at=alert.raised_at,
         link=page,
-        answers=_answers(delivery) if CHANNELS[delivery.channel].asks else {},
+        answers=_answers(delivery),
         opening=opening,
         more=lines,
         short_link=short,
@@ -166,7 +167,8 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
 
 
 def _answers(delivery: Delivery) -> dict[str, str]:
-    if delivery.alert.kind == Alert.Kind.SERVICE:
+    asked = delivery.alert.kind != Alert.Kind.SERVICE and CHANNELS[delivery.channel].asks
+    if not asked:
         return {}
     return {choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice}
 
@@ -187,28 +189,17 @@ def _headed(delivery: Delivery) -> str:
     return f"{call(delivery.step)}: {title}" if delivery.step else title
 
 
-def call(step: int) -> str:
-    """Which call a step of the ladder is: the warning itself was the first."""
-    first = {1: _("2nd call"), 2: _("3rd call")}
-    return first.get(step) or _("Call %(number)d") % {"number": step + 1}
-
-
 def _opening(delivery: Delivery) -> str:
-    """What the message says of its own warning; a call, first of all, why it comes again."""
-    told = _told(delivery)
-    if not delivery.step:
-        return told
-    again = _("%(call)s: nobody has answered yet.") % {"call": call(delivery.step)}
-    return f"{again}\n\n{told}"
-
-
-def _told(delivery: Delivery) -> str:
+    """The warning's own words, after why it comes again and what of the member's it touches."""
+    said = [delivery.alert.body]
     if not _may_leave(delivery.alert):
-        return "Its marking keeps the content inside the hub. Log in to read it."
-    if not delivery.touches:
-        return delivery.alert.body
-    touches = _("This touches %(assets)s, which is yours.") % {"assets": delivery.touches}
-    return f"{touches}\n\n{delivery.alert.body}"
+        said = ["Its marking keeps the content inside the hub. Log in to read it."]
+    elif delivery.touches:
+        said.insert(0, _("This touches %(assets)s, which is yours.") % {"assets": delivery.touches})
+    if delivery.step:
+        again = _("%(call)s: nobody has answered yet.") % {"call": call(delivery.step)}
+        said.insert(0, again)
+    return "\n\n".join(said)
 
 
 def _link(alert: Alert) -> str:
@@ -256,3 +247,9 @@ def shortened(pk: uuid.UUID) -> str:
 def lengthened(text: str) -> uuid.UUID:
     """The id that was shortened. Raises ValueError."""
     return uuid.UUID(bytes=base64.b64decode(f"{text}==", altchars=b"-_", validate=True))
+
+
+def call(step: int) -> str:
+    """Which call a step of the ladder is: the warning itself was the first."""
+    first = {1: _("2nd call"), 2: _("3rd call")}
+    return first.get(step) or _("Call %(number)d") % {"number": step + 1}

@@ -131,6 +131,14 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
 
 
 @require_safe
+def short(request: HttpRequest, code: str) -> HttpResponse:
+    """A text message's way to a warning; who may read it, the warning's own page asks."""
+    try:
+        return redirect("warning", pk=notices.lengthened(code))
+    except ValueError:
+        raise Http404 from None
+
+
 @for_members
 def report_too(request: MemberRequest, pk: str) -> HttpResponse:
     """The report form, filled in from a warning as far as the member may know."""
@@ -138,15 +146,6 @@ def report_too(request: MemberRequest, pk: str) -> HttpResponse:
     told = Report.objects.filter(submission__release=alert.release).first()
     query = {"from": str(alert.pk), **({"attack": told.attack} if told else {})}
     return redirect(f"{reverse('report')}?{urlencode(query)}")
-
-
-@require_safe
-def short(request: HttpRequest, code: str) -> HttpResponse:
-    """A text message's way to a warning; who may read it, the warning's own page asks."""
-    try:
-        return redirect("warning", pk=notices.lengthened(code))
-    except ValueError:
-        raise Http404 from None
 
 
 @never_cache

@@ -225,10 +225,10 @@ SIGHTING_HOURLY_DAYS = env.number("CRC_SIGHTING_HOURLY_DAYS", 14, at_least=3)
 SIGHTING_DAYS = env.number("CRC_SIGHTING_DAYS", 365, at_least=SIGHTING_HOURLY_DAYS)
 SIGHTING_JUMP_FACTOR = env.number("CRC_SIGHTING_JUMP_FACTOR", 5, at_least=2)
 SIGHTING_JUMP_FLOOR = env.number("CRC_SIGHTING_JUMP_FLOOR", 100, at_least=1)
-# How long a critical warning waits for a member's answer before its ladder is climbed.
-ESCALATE_AFTER_MINUTES = env.number("CRC_ESCALATE_AFTER_MINUTES", 5, at_least=1)
 # How long further warnings of one case gather into one message; 0 sends each at once.
 STORM_MINUTES = env.number("CRC_STORM_MINUTES", 10)
+# How long a critical warning waits for a member's answer before its ladder is climbed.
+ESCALATE_AFTER_MINUTES = env.number("CRC_ESCALATE_AFTER_MINUTES", 5, at_least=1)
 ANSWER_LINK_DAYS = env.number("CRC_ANSWER_LINK_DAYS", 14, at_least=1)
 SWEEP_SECONDS = env.number("CRC_SWEEP_SECONDS", 5, at_least=1)
 

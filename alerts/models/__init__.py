@@ -1,17 +1,9 @@
-"""The rows around warnings: what goes out to whom, who is called, and what comes back."""
+"""The rows around warnings: what is told, to whom, by which way, and what they say to it."""
 
+from alerts.models.addresses import Asset, Endpoint, Subscription
+from alerts.models.deliveries import Delivery
 from alerts.models.ladders import Escalation, LadderPause, LadderStep
-from alerts.models.warnings import (
-    Alert,
-    Answer,
-    Asset,
-    Corroboration,
-    Delivery,
-    DeskEntry,
-    Endpoint,
-    Observation,
-    Subscription,
-)
+from alerts.models.warnings import Alert, Answer, Corroboration, DeskEntry, Observation
 
 __all__ = [
     "Alert",

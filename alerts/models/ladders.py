@@ -1,4 +1,4 @@
-"""Whom to call when nobody answers a critical warning, and how far that went."""
+"""Who is called, one after the other, while a member does not answer."""
 
 from typing import ClassVar
 

@@ -1,0 +1,111 @@
+"""The outbox: work to be done is a row, claiming it is a conditional UPDATE."""
+
+import uuid
+from datetime import timedelta
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from alerts.models.addresses import Endpoint
+from alerts.models.warnings import Alert
+from crc.members.models import Organisation
+
+
+class Delivery(models.Model):
+    """One warning to one recipient address. ``id`` is also the webhook id, the same each time.
+
+    Rows of one address that wait under the same ``bundle`` become one message (alerts.folding): the
+    newest is sent and tells of the others, which are ``folded`` into it. ``touches`` are the
+    member's own confirmed addresses and domains that the warning is about.
+
+    ``rank`` and ``raised_at`` are the warning's, copied so that one index orders what is due.
+    ``host`` is what the sends of a channel have in common: one that hangs must not hold the others.
+    ``step`` is 0 for the warning itself, and counts the calls of the ladder from there.
+    """
+
+    class State(models.TextChoices):
+        """Where the delivery stands. ``due`` is for now; ``waiting`` until ``next_try_at``."""
+
+        DUE = "due", "Due"
+        WAITING = "waiting", "Waiting"
+        SENDING = "sending", "Being sent"
+        SENT = "sent", "Sent"
+        FAILED = "failed", "Failed"
+        SKIPPED = "skipped", "Not sent"
+        FOLDED = "folded", "In another message"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="deliveries")
+    channel = models.CharField(max_length=20)
+    address = models.CharField(max_length=500)
+    step = models.PositiveSmallIntegerField(default=0)
+    host = models.CharField(max_length=260, blank=True)
+    rank = models.PositiveSmallIntegerField(default=0)
+    raised_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=10, choices=State, default=State.DUE)
+    attempts = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField(default=timezone.now)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    took_ms = models.PositiveIntegerField(null=True, blank=True)
+    seen_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+    bundle = models.CharField(max_length=50, blank=True)
+    # Indexed below, where it is not empty.
+    folded_into = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="parts", db_index=False
+    )
+    touches = models.CharField(max_length=200, blank=True)
+    # Found at the moment of sending, for the health that the sends tell of.
+    endpoint: Endpoint | None = None
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["alert", "organisation", "channel", "address", "step"],
+                name="alerts_delivery_once",
+            ),
+        ]
+        indexes: ClassVar = [
+            # Read by a claim: the gravest and newest of one channel.
+            models.Index(
+                fields=["channel", "-rank", "-raised_at"],
+                name="alerts_delivery_due",
+                condition=models.Q(state="due"),
+            ),
+            # Read by the sweep: whose time has come.
+            models.Index(
+                fields=["next_try_at"],
+                name="alerts_delivery_waiting",
+                condition=models.Q(state="waiting"),
+            ),
+            # Read by the sweep: claimed by a worker that is gone.
+            models.Index(
+                fields=["lease_until"],
+                name="alerts_delivery_leased",
+                condition=models.Q(state="sending"),
+            ),
+            # Read when a folded message is rendered: what it tells of.
+            models.Index(
+                fields=["folded_into"],
+                name="alerts_delivery_parts",
+                condition=models.Q(folded_into__isnull=False),
+            ),
+            # Read by a member's inbox.
+            models.Index(fields=["organisation", "channel"], name="alerts_delivery_inbox"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} to {self.organisation_id}: {self.state}"
+
+    @property
+    def place(self) -> str:
+        """The address as pages may show it: that of a chat room is a secret."""
+        return self.host if "://" in self.address else self.address
+
+    @property
+    def sent_after(self) -> timedelta | None:
+        """From the raising of the warning."""
+        return self.sent_at - self.raised_at if self.sent_at else None
