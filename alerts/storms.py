@@ -61,7 +61,8 @@ def windows(alert: Alert) -> dict[Address, Window]:
     earlier = list(lately.exclude(pk=alert.pk).values_list("pk", flat=True))
     if not earlier:
         return {}
-    rows = Delivery.objects.filter(alert__in=earlier).exclude(state__in=_UNHEARD)
+    # The calls of a ladder are no news and hold none back.
+    rows = Delivery.objects.filter(alert__in=earlier, step=0).exclude(state__in=_UNHEARD)
     found: dict[Address, Window] = {}
     for row in rows.exclude(channel="inbox").order_by("raised_at"):
         to = Address(row.organisation_id, row.channel, row.address)
