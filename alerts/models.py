@@ -92,12 +92,24 @@ class Alert(models.Model):
 
         WARNING = "warning", "Warning"
         CORROBORATION = "corroboration", "Seen by several"
+        UPDATE = "update", "Update"
+        ALL_CLEAR = "all-clear", "All clear"
+        WITHDRAWAL = "withdrawal", "Withdrawn"
         SERVICE = "service", "From the hub"
         TEST = "test", "Test"
+
+    # What is said later about a warning, to those who got it and whatever they have muted.
+    CORRECTIONS: ClassVar = (Kind.UPDATE, Kind.ALL_CLEAR, Kind.WITHDRAWAL)
+    # After these an earlier message is not sent any more.
+    CLOSING: ClassVar = (Kind.ALL_CLEAR, Kind.WITHDRAWAL)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     release = models.ForeignKey(
         Release, models.PROTECT, related_name="alerts", null=True, blank=True
+    )
+    # A correction's: the release's first warning.
+    about = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="corrections"
     )
     only = models.ForeignKey(Organisation, models.CASCADE, null=True, blank=True)
     corroboration = models.ForeignKey(
@@ -119,6 +131,12 @@ class Alert(models.Model):
                 fields=["release"],
                 condition=models.Q(kind="warning"),
                 name="alerts_one_first_warning",
+            ),
+            # A second click is no second correction.
+            models.UniqueConstraint(
+                fields=["release", "kind"],
+                condition=models.Q(kind__in=["all-clear", "withdrawal"]),
+                name="alerts_closed_once",
             ),
             models.CheckConstraint(
                 condition=models.Q(only=None, release__isnull=False, group__isnull=False)
@@ -204,6 +222,8 @@ class Delivery(models.Model):
     reason = models.CharField(max_length=300, blank=True)
     # Found at the moment of sending, for the health that the sends tell of.
     endpoint: Endpoint | None = None
+    # Found then, too: a correction's first message to this address.
+    first: "Delivery | None" = None
 
     class Meta:
         constraints: ClassVar = [

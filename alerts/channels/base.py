@@ -54,6 +54,9 @@ class Notice:
     raised_at: datetime
     link: str
     answers: dict[str, str]
+    # A correction's: message and alert that this address got first.
+    thread_id: str = ""
+    about: str = ""
 
 
 Send = Callable[[Notice], Awaitable[None]]

@@ -114,6 +114,7 @@ class _Line:
 def message(notice: Notice) -> EmailMultiAlternatives:
     """The mail: plain text, with the same as HTML beside it."""
     context = {"notice": notice}
+    thread = f"<{notice.thread_id}@warnings.crc>"
     subject = render_to_string("alerts/mail/subject.txt", context)
     mail = EmailMultiAlternatives(
         subject=" ".join(subject.split()),
@@ -123,6 +124,7 @@ def message(notice: Notice) -> EmailMultiAlternatives:
             "Message-ID": f"<{notice.message_id}@warnings.crc>",
             "Auto-Submitted": "auto-generated",
             "X-Priority": "1" if notice.severity == "critical" else "3",
+            **({"In-Reply-To": thread, "References": thread} if notice.thread_id else {}),
         },
     )
     mail.attach_alternative(render_to_string("alerts/mail/body.html", context), "text/html")

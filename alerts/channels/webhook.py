@@ -86,5 +86,6 @@ def event(notice: Notice) -> dict[str, object]:
             "title": notice.title,
             "body": notice.body,
             "link": notice.link,
+            **({"about": notice.about} if notice.about else {}),
         },
     }

@@ -92,6 +92,7 @@ class Report(models.Model):
         OPEN = "open", "With the desk"
         RELEASED = "released", "Released"
         DECLINED = "declined", "Not released"
+        WITHDRAWN = "withdrawn", "Withdrawn"
 
     submission = models.OneToOneField(Submission, models.CASCADE, primary_key=True)
     author = models.ForeignKey(User, models.PROTECT, related_name="reports")
@@ -163,6 +164,12 @@ class Release(models.Model):
     consent = models.CharField(max_length=12)
     decided_by = models.CharField(max_length=160)
     released_at = models.DateTimeField(default=timezone.now)
+    # The source may ask; the desk decides.
+    withdrawal_asked_at = models.DateTimeField(null=True, blank=True)
+    withdrawal_asked_because = models.TextField(blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_by = models.CharField(max_length=160, blank=True)
+    withdrawal_reason = models.TextField(blank=True)
 
     class Meta:
         ordering: ClassVar = ["-released_at"]
