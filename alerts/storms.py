@@ -34,12 +34,15 @@ class Window:
     def lets_through(self, alert: Alert) -> bool:
         """Over, or critical: a first warning always, another where none was critical before.
 
-        Where something waits already the window is not over, even if its time has just come.
+        That a second member sees it too turns an incident into a campaign, and waits for nothing;
+        that a third does may wait. Where something waits already the window is not over, even if
+        its time has just come.
         """
         critical = alert.severity == Severity.CRITICAL
         first = alert.kind == Alert.Kind.WARNING or self.loudest < Severity.CRITICAL.rank
+        second = alert.corroboration is not None and not alert.corroboration.told
         over = not self.joined and self.until <= alert.raised_at
-        return over or (critical and first)
+        return over or second or (critical and first)
 
 
 def case(alert: Alert) -> QuerySet[Submission]:
