@@ -17,10 +17,11 @@ from crc.members.models import Organisation
 from crc.members.roles import PortRole
 
 # The hub's own inbox counts once somebody has looked.
-# What was folded into another message has gone out by that one.
-_SENT: Final = (Q(state=Delivery.State.SENT) | Q(folded_into__state=Delivery.State.SENT)) & ~Q(
-    channel="inbox"
-)
+# What was folded into another message has gone out by that one, unless it was left out of it.
+_FOLDED: Final = Q(state=Delivery.State.FOLDED)
+_SENT: Final = (
+    Q(state=Delivery.State.SENT) | (_FOLDED & Q(folded_into__state=Delivery.State.SENT))
+) & ~Q(channel="inbox")
 _REACHED: Final = _SENT | Q(seen_at__isnull=False)
 _WELL: Final = (Delivery.State.SENT, Delivery.State.SKIPPED)
 
@@ -87,7 +88,7 @@ class Line:
     @property
     def together(self) -> list[Delivery]:
         """What went out, or will, in one message with others."""
-        return [row for row in self.deliveries if row.bundle or row.folded_into]
+        return [row for row in self.deliveries if row.bundle or row.state == Delivery.State.FOLDED]
 
     @property
     def urgency(self) -> int:
@@ -171,11 +172,7 @@ class Coverage(Sums):
     @property
     def folded(self) -> int:
         """How many addresses hear of it in a message about another warning, or will."""
-        return sum(
-            row.state == Delivery.State.FOLDED or bool(row.bundle)
-            for line in self.lines
-            for row in line.deliveries
-        )
+        return sum(len(line.together) for line in self.lines)
 
 
 def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
@@ -186,7 +183,7 @@ def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
         ladders = ladders.filter(organisation=of)
     reached = _reached(rows)
     if not of:
-        together = ~Q(bundle="") | Q(folded_into__isnull=False)
+        together = ~Q(bundle="") | _FOLDED
         rows = rows.filter(together | (~Q(reason="") & ~Q(state__in=_WELL)))
     by_member: dict[int, list[Delivery]] = defaultdict(list)
     for row in rows.select_related("folded_into__alert").order_by("step", "channel", "address"):

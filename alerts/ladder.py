@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from alerts import audience
 from alerts.audience import Address
+from alerts.channels import CHANNELS
 from alerts.models import Alert, Endpoint, Escalation, LadderPause, LadderStep
 from crc import hotsql
 from crc.members import audit
@@ -141,20 +142,21 @@ def begin(
 
 
 def choices(organisation: Organisation) -> list[Choice]:
-    """What its steps can be: every address of its own but the inbox, which calls nobody."""
+    """What its steps can be: every verified address but the inbox, which calls nobody."""
     endpoints = {
         (endpoint.channel, endpoint.address): endpoint
-        for endpoint in Endpoint.objects.filter(organisation=organisation, is_active=True)
+        for endpoint in Endpoint.objects.filter(
+            organisation=organisation, is_active=True, verified_at__isnull=False
+        )
     }
     found = []
     for to in audience.addresses_of(organisation):
+        if to.channel == "inbox":
+            continue
         endpoint = endpoints.get((to.channel, to.address))
-        if endpoint:
-            key, words = f"endpoint:{endpoint.pk}", f"{to.channel}: {endpoint}"
-            found.append(Choice(key, to.channel, to.address, words))
-        elif to.channel != "inbox":
-            key = f"{to.channel}:{to.address}"
-            found.append(Choice(key, to.channel, to.address, key.replace(":", ": ", 1)))
+        key = f"endpoint:{endpoint.pk}" if endpoint else f"{to.channel}:{to.address}"
+        name = (endpoint and endpoint.label) or CHANNELS[to.channel].describe(to.address)
+        found.append(Choice(key, to.channel, to.address, f"{to.channel}: {name}"))
     return found
 
 
@@ -162,7 +164,7 @@ def described(organisation: Organisation, steps: Sequence[LadderStep]) -> list[t
     """Each step in words that hold no secret, and whether it can still be called."""
     known = {(choice.channel, choice.address): choice.words for choice in choices(organisation)}
     return [
-        (words or (step.channel if "://" in step.address else step.address), words is not None)
+        (words or CHANNELS[step.channel].describe(step.address), words is not None)
         for step in steps
         for words in [known.get((step.channel, step.address))]
     ]

@@ -34,12 +34,15 @@ class Window:
     def lets_through(self, alert: Alert) -> bool:
         """Over, or critical: a first warning always, another where none was critical before.
 
-        Where something waits already the window is not over, even if its time has just come.
+        That a second member sees it too turns an incident into a campaign, and waits for nothing;
+        that a third does may wait. Where something waits already the window is not over, even if
+        its time has just come.
         """
         critical = alert.severity == Severity.CRITICAL
         first = alert.kind == Alert.Kind.WARNING or self.loudest < Severity.CRITICAL.rank
+        second = alert.corroboration is not None and not alert.corroboration.told
         over = not self.joined and self.until <= alert.raised_at
-        return over or (critical and first)
+        return over or second or (critical and first)
 
 
 def case(alert: Alert) -> QuerySet[Submission]:
@@ -61,7 +64,8 @@ def windows(alert: Alert) -> dict[Address, Window]:
     earlier = list(lately.exclude(pk=alert.pk).values_list("pk", flat=True))
     if not earlier:
         return {}
-    rows = Delivery.objects.filter(alert__in=earlier).exclude(state__in=_UNHEARD)
+    # The calls of a ladder are no news and hold none back.
+    rows = Delivery.objects.filter(alert__in=earlier, step=0).exclude(state__in=_UNHEARD)
     found: dict[Address, Window] = {}
     for row in rows.exclude(channel="inbox").order_by("raised_at"):
         to = Address(row.organisation_id, row.channel, row.address)

@@ -140,6 +140,7 @@ def short(request: HttpRequest, code: str) -> HttpResponse:
         raise Http404 from None
 
 
+@require_safe
 @for_members
 def report_too(request: MemberRequest, pk: str) -> HttpResponse:
     """The report form, filled in from a warning as far as the member may know."""

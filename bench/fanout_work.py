@@ -253,9 +253,9 @@ def bare(members: int, count: int, port: int) -> float:
 
 @contextmanager
 def hub(folder: Path) -> Iterator[None]:
-    """Worker and sender, as the runner starts them."""
+    """Worker, sender and beat, as the runner starts them."""
     with ExitStack() as stack:
-        for child in (runner.worker(folder), runner.sender()):
+        for child in (runner.worker(), runner.sender(), runner.beat(folder)):
             stack.enter_context(
                 process(child.command, folder / f"{child.name}.log", env=os.environ)
             )

@@ -72,7 +72,7 @@ def process(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=functools.partial(_end_with, os.getpid()),
+            preexec_fn=functools.partial(end_with, os.getpid()),
         )
     try:
         yield running
@@ -80,7 +80,7 @@ def process(
         _stop(running)
 
 
-def _end_with(bench: int) -> None:
+def end_with(bench: int) -> None:
     """In the new process: the kernel stops it when the bench is gone, even by kill -9."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -96,6 +96,13 @@ def _stop(running: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(running.pid, signal.SIGKILL)
     running.wait()
+
+
+def end(pids: Sequence[int], number: signal.Signals = signal.SIGKILL) -> None:
+    """A signal to all of these at once; those that are gone are passed over."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 @contextlib.contextmanager
@@ -191,7 +198,7 @@ http {{
 
 def memory(site: Site) -> dict[str, float]:
     """The largest worker's memory in MB: its peak and present resident set, and its fair share."""
-    workers = [pid for pid in _children(site.pid) if _field(pid, "status", "VmRSS") > 0]
+    workers = [pid for pid in children(site.pid) if _field(pid, "status", "VmRSS") > 0]
     return {
         "peak_rss": max(_field(pid, "status", "VmHWM") for pid in workers),
         "rss": max(_field(pid, "status", "VmRSS") for pid in workers),
@@ -199,7 +206,8 @@ def memory(site: Site) -> dict[str, float]:
     }
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that still run."""
     found = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for listed in found for child in listed.read_text().split()]
 

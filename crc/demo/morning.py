@@ -163,7 +163,9 @@ def answer_in_the_hub(cast: Cast) -> None:
     )
     south.get(warning)
     page = south.post(warning, {"choice": "affected", "note": "two machines in the gatehouse"})
-    hold("Affected" in page, "the inbox answer was not taken")
+    hold("Your answer is with the desk" in page, "the inbox answer was not taken")
+    hold('name="narrative"' in page, "who is affected was not led to the report form")
+    hold("Affected" in south.get(warning), "the warning does not show the answer")
 
 
 def desk_follows(cast: Cast) -> None:

@@ -47,8 +47,7 @@ def _parts(text: str) -> str:
 
 @cache
 def _sentences(language: str) -> list[tuple[str, re.Pattern[str]]]:
-    """Those with blanks. Last come the loosest, which begin with one or are short: they might fit by
-    chance."""
+    """Those with blanks. Those that begin with one, or are short, come last: they fit by chance."""
     if not language:
         return []
     held = translation(language)._catalog  # type: ignore[attr-defined]

@@ -161,6 +161,21 @@ def test_steps_of_its_own_the_same_address_twice_and_one_that_is_gone(
     assert b"Call 4" in receiver.got[-1][1]
 
 
+def test_steps_are_verified_addresses_and_are_named_without_what_is_secret(port: Port) -> None:
+    south = port.organisations["south"]
+    phone = Endpoint.objects.create(organisation=south, channel="sms", address="+81312345678")
+    with pytest.raises(ladder.NotPossible):
+        ladder.replace(south, [("sms", phone.address, 10)], actor="operator")
+    Endpoint.objects.update(verified_at=timezone.now())
+    ladder.replace(south, [("sms", phone.address, 10)], actor="operator")
+    page = port.client("south").get("/ladder/").content.decode()
+    assert "+81 … " in page
+    phone.delete()
+    gone = port.client("south").get("/ladder/").content.decode()
+    assert "+81 … " in gone
+    assert phone.address not in page + gone
+
+
 def test_with_the_broker_down_the_sweep_by_hand_climbs(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from alerts import answers, fanout, folding, subscriptions
 from alerts.audience import Address
 from alerts.channels import signing
+from alerts.coverage import coverage, summaries
 from alerts.models import Alert, Asset, Delivery, Endpoint, Subscription
 from crc.members import audit
 from crc.members.models import AuditEntry, Contact, User
@@ -67,7 +68,10 @@ def again(alert: Alert, title: str, *, severity: str = "medium", kind: str = "up
     )
     fanout.deliver(
         made,
-        [Address(row.organisation_id, row.channel, row.address) for row in alert.deliveries.all()],
+        [
+            Address(row.organisation_id, row.channel, row.address)
+            for row in alert.deliveries.filter(step=0)
+        ],
     )
     return made
 
@@ -286,6 +290,13 @@ def test_further_warnings_of_one_case_come_together_and_the_desk_sees_it(
         assert "folded together" in page
         assert "Update 4" in page
         assert "the one about" in page
+        line = coverage(folded, of=south).lines[0]
+        assert line.reached_after == timedelta(minutes=8)
+        [found] = summaries(Alert.objects.filter(pk=folded.pk))
+        assert (found.warned, found.reached) == (5, 5)
+        # Whoever knows the whole address can write there.
+        of_south = port.client("desk").get(f"/desk/warnings/{folded.pk}/south/")
+        assert receiver.url not in of_south.content.decode()
         waits = port.client("desk").get(f"/desk/warnings/{port.warnings()[-1].pk}/")
         assert "for one message about this case" in waits.content.decode()
         inbox = Delivery.objects.filter(organisation=south, channel="inbox")
@@ -305,6 +316,20 @@ def test_a_first_critical_warning_waits_for_no_window(port: Port) -> None:
         again(first, "It still spreads", severity="critical")
         port.sweep()
         assert len(mailed()) == 2
+
+
+def test_a_call_of_the_ladder_opens_no_window(port: Port) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        port.file("anchor", warn_now="yes")
+        port.sweep()
+        first = Alert.objects.get(severity="critical")
+        clock.shift(timedelta(minutes=6))
+        port.sweep()
+        assert "2nd call" in mailed()[-1].subject
+        clock.shift(timedelta(minutes=5))
+        again(first, "It is over")
+        port.sweep()
+        assert "It is over" in mailed()[-1].subject
 
 
 def test_own_reports_stay_silent_whatever_is_chosen(port: Port) -> None:
@@ -359,6 +384,27 @@ def test_who_is_no_longer_subscribed_is_skipped_and_what_is_left_still_goes(port
         port.sweep()
         [message] = mailed()
         assert "Overload" in message.subject
+
+
+def test_whom_a_message_left_out_was_not_reached_by_it(port: Port) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        choose(port, "south", digest="hourly")
+        port.file("north", **OVERLOAD)
+        port.sweep()
+        clock.shift(timedelta(seconds=1))
+        port.file("rail", **PHISHING)
+        port.sweep()
+        clock.shift(timedelta(hours=1))
+        folding.fold()
+        choose(port, "south", attacks=["phishing"], digest="hourly")
+        port.sweep()
+        [message] = mailed()
+        assert "Overload" not in message.body
+        [older, newest] = [
+            coverage(alert, of=port.organisations["south"]).lines[0] for alert in port.warnings()
+        ]
+        assert (older.reached, older.together) == (False, [])
+        assert newest.reached
 
 
 def test_a_part_whose_marking_keeps_it_in_the_hub_is_only_announced(port: Port) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+import time_machine
 from django.db import connection, transaction
 from django.db.models import Sum
 
@@ -25,7 +26,15 @@ from tests.taxii.test_server import indicator
 
 Ask = Callable[..., Any]
 OBJECTS = f"/crc/collections/{SIGHTINGS}/objects/"
-NOW = datetime.now(UTC).replace(microsecond=0)
+# Half past: no test here may begin in one hour and end in the next.
+NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+
+
+@pytest.fixture(autouse=True)
+def half_past() -> Iterator[None]:
+    """The hub's clock, which counts by the hour."""
+    with time_machine.travel(NOW, tick=True):
+        yield
 
 
 def stamp(at: datetime) -> str:
