@@ -140,6 +140,8 @@ ENGLISH = [TAG.sub("", e.msgid) for e in CATALOGUE if " " in e.msgid and "%" not
 
 def english_in(page: str) -> list[str]:
     text = re.sub(r"<(code|pre|script)\b.*?</\1>", "", page, flags=re.DOTALL)
+    # STIX content is in the language it came in.
+    text = re.sub(r'<span class="stixname">.*?</span>', "", text, flags=re.DOTALL)
     text = text.replace("Asia/Tokyo", "")
     seen = " ".join(re.sub(r"<[^>]+>", " ", text).split())
     return [msgid for msgid in ENGLISH if len(msgid) > 12 and msgid in seen]
