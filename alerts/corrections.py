@@ -77,10 +77,13 @@ def withdraw_value(made: Release, value: str, reason: str, *, actor: User) -> Al
 
 def withdrawal_words(reason: str) -> str:
     """What a withdrawal says."""
-    return gettext(
-        "The hub takes this warning back. Its indicators have left the lists and are revoked in "
-        "the collections: remove them where your tools do not do so by themselves."
-    ) + f"\n\n{reason}"
+    return (
+        gettext(
+            "The hub takes this warning back. Its indicators have left the lists and are revoked in "
+            "the collections: remove them where your tools do not do so by themselves."
+        )
+        + f"\n\n{reason}"
+    )
 
 
 def value_words(value: str, reason: str) -> str:

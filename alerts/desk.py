@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import graphs, jumps, tasks, triage
+from alerts import corrections, graphs, jumps, tasks, triage
 from alerts.coverage import coverage
 from alerts.forms import DeclineForm, ReleaseForm
 from alerts.models import Alert, DeskEntry
@@ -21,6 +21,7 @@ from alerts.outgoing import outgoing
 from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
+from sharing import withdrawal
 from sharing.intake import understood
 from sharing.models import Release, Report, StixObject, Submission
 from sharing.release import (
@@ -41,12 +42,15 @@ _JUMPS: Final = 20
 _PREVIEWED: Final = 500
 _OPEN: Final = Q(report__state=Report.State.OPEN)
 _HELD: Final = _OPEN & ~Q(report__hold_reason="")
+_ASKED: Final = Q(release__withdrawal_asked_at__isnull=False, release__withdrawn_at=None)
 # What the links above the queue show, by their word in the address.
 _SHOWS: Final = {
     "all": ("Everything", Q()),
     "open": ("Open", _OPEN),
     "held": ("Held", _HELD),
     "released": ("Released", Q(report__state=Report.State.RELEASED)),
+    "asked": ("Withdrawal asked for", _ASKED),
+    "withdrawn": ("Withdrawn", Q(report__state=Report.State.WITHDRAWN)),
     "declined": ("Kept private", Q(report__state=Report.State.DECLINED)),
     "tools": ("From tools", Q(report=None)),
 }
@@ -71,7 +75,9 @@ def queue(request: MemberRequest) -> HttpResponse:
     if show not in _SHOWS:
         raise Http404
     counts = Submission.objects.aggregate(
-        open=Count("pk", filter=_OPEN), held=Count("pk", filter=_HELD)
+        open=Count("pk", filter=_OPEN),
+        held=Count("pk", filter=_HELD),
+        asked=Count("pk", filter=_ASKED),
     )
     alerts = Alert.objects.select_related("group")[:_ALERTS]
     return render(
@@ -100,10 +106,10 @@ def _entries(wanted: Q) -> list[Entry]:
     found = (
         Submission.objects.exclude(door__in=["import", "sightings"])
         .filter(wanted)
-        .select_related("source", "report")
+        .select_related("source", "report", "release")
         .defer("receipt", "report__narrative", "report__technical")
         .annotate(new_objects=Coalesce(Subquery(count), 0))
-        .order_by(Case(When(_OPEN, then=Value(0)), default=Value(1)), "-received_at")
+        .order_by(Case(When(_OPEN | _ASKED, then=Value(0)), default=Value(1)), "-received_at")
     )
     reports = [(submission, getattr(submission, "report", None)) for submission in found[:_QUEUE]]
     return [
@@ -165,6 +171,8 @@ def _case_page(
             "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(alert, coverage(alert)) for alert in made.alerts.all()] if made else [],
+            "closed": corrections.closed_by(made) if made else None,
+            "consumers": withdrawal.consumers(made) if made else [],
             "offered": offered,
             "later": later,
             "release_form": form,

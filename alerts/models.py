@@ -122,6 +122,8 @@ class Alert(models.Model):
     title = models.CharField(max_length=240)
     body = models.TextField()
     raised_at = models.DateTimeField(default=timezone.now)
+    # Found for a page: the last that its reader was told about this warning.
+    correction: "Alert | None" = None
 
     class Meta:
         ordering: ClassVar = ["-raised_at"]

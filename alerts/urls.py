@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from alerts import desk, views
+from alerts import correcting, desk, views
 
 urlpatterns = [
     path("warnings/", views.warnings, name="warnings"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("desk/<slug:reference>/released.json", desk.released_json, name="released-json"),
     path("desk/<slug:reference>/release/", desk.release_case, name="release"),
     path("desk/<slug:reference>/decline/", desk.decline_case, name="decline"),
+    path("desk/<slug:reference>/correct/<slug:kind>/", correcting.correct, name="correct"),
     path("desk/jumps/<int:pk>/looked-at/", desk.looked_at, name="looked-at"),
     path("desk/warnings/<uuid:pk>/", desk.warning_coverage, name="coverage"),
 ]

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from time import monotonic
 
 from asgiref.sync import sync_to_async
@@ -43,13 +45,42 @@ def _inbox(organisation: Organisation) -> list[Alert]:
         Alert.objects.filter(
             deliveries__organisation=organisation,
             deliveries__channel="inbox",
+            about=None,
         )
         .annotate(answer=Subquery(newest.values("choice")[:1]))
         .select_related("group")
     )
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
     theirs = Q(group__everyone=True) | Q(group__members=organisation) | Q(only=organisation)
-    return list(sent.filter(theirs, tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
+    found = list(sent.filter(theirs, tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
+    said = _corrections(organisation, [alert.release_id for alert in found])
+    for alert in found:
+        # The last word on top; what it changed is on the warning's page.
+        alert.correction = next(iter(said.get(alert.release_id, [])), None)
+    return sorted(found, key=_last_word, reverse=True)
+
+
+def _last_word(alert: Alert) -> datetime:
+    return (alert.correction or alert).raised_at
+
+
+def _corrections(
+    organisation: Organisation, releases: Iterable[uuid.UUID | None]
+) -> dict[uuid.UUID | None, list[Alert]]:
+    """What this member was told later about these releases, newest first."""
+    rows = Alert.objects.filter(
+        release__in={pk for pk in releases if pk},
+        about__isnull=False,
+        deliveries__organisation=organisation,
+    )
+    found: dict[uuid.UUID | None, list[Alert]] = {}
+    for alert in rows.distinct().order_by("-raised_at"):
+        found.setdefault(alert.release_id, []).append(alert)
+    return found
+
+
+def _is_closed(alert: Alert) -> bool:
+    return alert.correction is not None and alert.correction.kind in Alert.CLOSING
 
 
 @require_safe
@@ -59,7 +90,9 @@ def warnings(request: MemberRequest) -> HttpResponse:
     """The member's inbox; a fragment of it for live update."""
     inbox = _inbox(request.user.organisation)
     page = "alerts/inbox.html" if request.htmx else "alerts/warnings.html"
-    unanswered = sum(not getattr(alert, "answer", None) for alert in inbox)
+    unanswered = sum(
+        not getattr(alert, "answer", None) and not _is_closed(alert) for alert in inbox
+    )
     return render(request, page, {"alerts": inbox, "unanswered": unanswered})
 
 
@@ -71,6 +104,11 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
     )
     if not audience.cleared(alert).filter(pk=member.pk).exists():
         get_object_or_404(Alert.objects.none())
+    if alert.about_id:
+        # A correction is read on the page of what it corrects.
+        theirs = Alert.objects.filter(release=alert.release_id, about=None)
+        first = theirs.filter(deliveries__organisation=member).order_by("raised_at").first()
+        return first or alert
     return alert
 
 
@@ -79,9 +117,11 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
 def warning(request: MemberRequest, pk: str) -> HttpResponse:
     """Read one warning and answer it."""
     alert, member = _warning(request, pk), request.user.organisation
+    said = _corrections(member, [alert.release_id]).get(alert.release_id, [])
+    alert.correction = next(iter(said), None)
     given = answers.current(alert).get(member.pk)
-    said = {"choice": given.choice, "note": given.note} if given else {}
-    form = AnswerForm(request.POST or None, initial=said)
+    told = {"choice": given.choice, "note": given.note} if given else {}
+    form = AnswerForm(request.POST or None, initial=told)
     if request.method == "POST" and form.is_valid():
         answers.record(
             alert,
@@ -92,15 +132,19 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
         )
         messages.success(request, "Your answer is with the desk. You can change it any time.")
         return redirect("warning", pk=alert.pk)
-    fanout.mark_seen(alert, member)
+    for one in (alert, *said):
+        fanout.mark_seen(one, member)
+    holds = visibility.placements_for(member).filter(latest=True, object__revoked=False)
     listed = ListedValue.objects.filter(
-        object__release=alert.release, object__in=visibility.objects_for(member).values("pk")
+        object__release=alert.release, object__in=holds.values("object")
     )
     return render(
         request,
         "alerts/warning.html",
         {
             "alert": alert,
+            "corrections": said,
+            "closed": _is_closed(alert),
             "form": form,
             "answer": given,
             "choices": Answer.Choice,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from crc.members.models import User
 from crc.members.roles import Markings, Scope
@@ -72,6 +73,16 @@ class TypedText(forms.CharField):
     def to_python(self, value: Any) -> str:
         """In its plain form (NFKC)."""
         return unicodedata.normalize("NFKC", super().to_python(value) or "")
+
+
+class AskWithdrawalForm(forms.Form):
+    """Why the source wants its release taken back; the desk reads it."""
+
+    reason = forms.CharField(
+        label=_("Why it should be taken back, for the desk"),
+        max_length=2_000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
 
 
 class ReportForm(forms.Form):

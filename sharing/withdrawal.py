@@ -54,9 +54,7 @@ def ask(made: Release, *, reason: str, actor: User) -> bool:
             pk=made.pk, withdrawn_at=None, withdrawal_asked_at=None
         ).update(withdrawal_asked_at=timezone.now(), withdrawal_asked_because=reason)
         if asked:
-            audit.record(
-                "release.withdrawal_asked", actor=actor, subject=made.submission.reference
-            )
+            audit.record("release.withdrawal_asked", actor=actor, subject=made.submission.reference)
     return asked > 0
 
 

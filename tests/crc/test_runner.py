@@ -301,7 +301,6 @@ def test_a_port_in_use_is_said_at_once(tmp_path: Path) -> None:
     assert "cannot be used" in done.stdout
 
 
-
 def _command(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
