@@ -79,8 +79,8 @@ def withdrawal_words(reason: str) -> str:
     """What a withdrawal says."""
     return (
         gettext(
-            "The hub takes this warning back. Its indicators have left the lists and are revoked in "
-            "the collections: remove them where your tools do not do so by themselves."
+            "The hub takes this warning back. Its indicators have left the lists and are revoked "
+            "in the collections: remove them where your tools do not do so by themselves."
         )
         + f"\n\n{reason}"
     )
