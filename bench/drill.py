@@ -170,6 +170,9 @@ def faults(drill: Drill, *, short: bool) -> None:
         print(f"{name}: reports are taken after {time.monotonic() - begun:.1f} s", flush=True)
 
 
+# Where the drill's members are warned.
+CHANNELS: Final = frozenset({"webhook", "email", "inbox"})
+
 # --- counting -----------------------------------------------------------------------------------
 
 
@@ -182,6 +185,7 @@ def counts(drill: Drill, told: dict[str, Any]) -> dict[str, int]:
         "reports acknowledged but lost": len({*receipts} - {*told["reports"]}),
         "reports taken twice": len(told["reports"]) - len({*receipts} & {*told["reports"]}),
         "reports acknowledged without a warning": len({*receipts} - {*told["warned"]}),
+        "channels that carried nothing": len(CHANNELS - {channel for _, channel in sent}),
         "deliveries not sent": len(told["deliveries"]) - len(sent),
         "sent, by the rows alone": sum(pk not in arrived.get(kind, [pk]) for pk, kind in sent),
         "webhook ids with two different bodies": sum(

@@ -1,18 +1,15 @@
 """Warnings into a Mattermost channel, by an incoming webhook and a Slack-compatible attachment."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import orjson
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from alerts.channels import calling
-from alerts.channels.base import Notice, Send
-from crc.outbound import host_of
+from alerts.channels.base import Notice
+from alerts.channels.chat import ChatRoom, kicker, links
 
 # Mattermost cuts posts at 16,383 letters; escaping can double them.
 LONGEST_TEXT: Final = 4_000
@@ -20,7 +17,7 @@ _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:])")
 _COLOURS: Final = {"critical": "#a3201d", "high": "#a8410a", "medium": "#855c00"}
 
 
-class Mattermost:
+class Mattermost(ChatRoom):
     """Attachments only: links in the text of a post get previews with remote images."""
 
     title = "Mattermost"
@@ -30,11 +27,6 @@ class Mattermost:
         "by the hub's operator first."
     )
     example = "https://chat.example.com/hooks/…"
-    needs_secret, needs_tap, offered = False, False, True
-    asks = True
-    at_once = 64
-    per_host = 8
-    ahead = 8
 
     def check(self, address: str) -> str:
         """An incoming webhook of any Mattermost server that the hub may call."""
@@ -45,42 +37,21 @@ class Mattermost:
             )
         return url
 
-    def describe(self, address: str) -> str:
-        """Host and last letters: who knows the URL can write into the channel."""
-        return calling.masked(address)
-
-    def host(self, address: str) -> str:
-        """Host and port."""
-        return host_of(address)
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Send]:
-        """See Channel."""
-        async with calling.door() as out:
-
-            async def send(notice: Notice) -> None:
-                body = orjson.dumps(message(notice))
-                await calling.post(out, notice.address, body, calling.JSON)
-
-            yield send
-
-
-def message(notice: Notice) -> dict[str, Any]:
-    """The body. The warning's own words are escaped: no mention, no markup, no image."""
-    title = _escaped(notice.title)
-    links = [(gettext("Read it in the hub"), notice.link), *notice.answers.items()]
-    linked = " · ".join(f"[{_escaped(words)}]({url})" for words, url in links)
-    return {
-        "attachments": [
-            {
-                "fallback": f"{notice.tlp} {notice.severity}: {title}",
-                "color": _COLOURS.get(notice.severity, "#51626e"),
-                "title": title,
-                "text": f"{_escaped(notice.body[:LONGEST_TEXT])}\n\n{linked}",
-                "footer": f"{notice.tlp} · {notice.severity} · {notice.hub_name}",
-            }
-        ],
-    }
+    def message(self, notice: Notice) -> dict[str, Any]:
+        """The body. The warning's own words are escaped: no mention, no markup, no image."""
+        title = _escaped(notice.title)
+        linked = " · ".join(f"[{_escaped(words)}]({url})" for words, url in links(notice))
+        return {
+            "attachments": [
+                {
+                    "fallback": f"{notice.tlp} {notice.severity}: {title}",
+                    "color": _COLOURS.get(notice.severity, "#51626e"),
+                    "title": title,
+                    "text": f"{_escaped(notice.body[:LONGEST_TEXT])}\n\n{linked}",
+                    "footer": kicker(notice),
+                }
+            ],
+        }
 
 
 def _escaped(text: str) -> str:
