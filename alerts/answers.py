@@ -8,11 +8,13 @@ from typing import Final
 from django.conf import settings
 from django.core import signing
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from alerts import audience
 from alerts.models import Alert, Answer, Delivery, Escalation
 from crc.members import audit
 from crc.members.models import Organisation, User
+from crc.members.retold import kept
 
 MAX_NOTE: Final = 500
 _SALT: Final = "alerts.answer"
@@ -44,15 +46,15 @@ def opened(token: str) -> Invitation:
         )
         pk = uuid.UUID(named)
     except signing.SignatureExpired:
-        raise BadLink("This link has expired. Log in to answer.") from None
+        raise BadLink(_("This link has expired. Log in to answer.")) from None
     except (signing.BadSignature, ValueError, TypeError):
         raise BadLink(
-            "This link is not complete. Copy it whole from the mail, or log in."
+            _("This link is not complete. Copy it whole from the mail, or log in.")
         ) from None
     rows = Delivery.objects.select_related("alert__group", "organisation")
     delivery = rows.filter(pk=pk).first()
     if delivery is None or not _still_theirs(delivery):
-        raise BadLink("This warning is no longer yours to answer by this link. Log in.")
+        raise BadLink(_("This warning is no longer yours to answer by this link. Log in."))
     return Invitation(delivery, choice)
 
 
@@ -107,7 +109,8 @@ def record(
 
 def _who(by: User | str, told_by: str) -> str:
     name = by.email if isinstance(by, User) else by
-    return f"{told_by[:80]} by phone, written down by {name}"[:160] if told_by else name
+    phoned = kept("%(who)s by phone, written down by %(name)s")
+    return (phoned % {"who": told_by[:80], "name": name})[:160] if told_by else name
 
 
 def current(alert: Alert) -> dict[int, Answer]:

@@ -76,6 +76,16 @@ def _mailboxes(organisations: QuerySet[Organisation]) -> Iterator[Address]:
         yield Address(pk, "email", email.lower())
 
 
+def languages(organisations: Collection[int]) -> dict[Address, str]:
+    """In which language each mailbox of these members is written to; a user's own choice counts."""
+    found: dict[Address, str] = {}
+    for people in (Contact.objects, User.objects):
+        rows = people.filter(organisation__in=organisations, is_active=True)
+        for pk, email, language in rows.values_list("organisation_id", "email", "language"):
+            found[Address(pk, "email", email.lower())] = language
+    return found
+
+
 def addresses_of(organisation: Organisation) -> list[Address]:
     """One member's."""
     return addresses(Organisation.objects.filter(pk=organisation.pk))

@@ -18,6 +18,7 @@ from alerts import fanout
 from alerts.models import Alert, Corroboration, Observation
 from alerts.severity import Severity, assess
 from crc.members.models import Group, Organisation
+from crc.members.retold import kept
 from sharing import visibility
 from sharing.doubts import doubts, telltales, withheld
 from sharing.models import Door, ListedValue, Release, Report, Submission
@@ -170,11 +171,17 @@ def warn(story: Corroboration) -> Alert | None:
         kind=Alert.Kind.CORROBORATION,
         severity=severity,
         group=_audience(released),
-        title=f"Seen by {story.members} members: {released.title}"[:240],
+        title=(
+            kept("Seen by %(members)s members: %(title)s")
+            % {"members": story.members, "title": released.title}
+        )[:240],
         body=(
-            f"{story.members} members of the port have now reported the same indicator, or the "
-            "same kind of attack on the same kind of system. Treat it as a campaign against "
-            "the port: check your own systems now.\n\n" + released.advice
+            kept(
+                "%(members)s members of the port have now reported the same indicator, or the same "
+                "kind of attack on the same kind of system. Treat it as a campaign against the "
+                "port: check your own systems now.\n\n%(advice)s"
+            )
+            % {"members": story.members, "advice": released.advice}
         ).strip(),
         corroboration=story,
     )

@@ -150,7 +150,7 @@ class Coverage(Sums):
         for line in self.lines:
             by_role[line.organisation.port_role].append(line)
         return sorted(
-            (Sums(PortRole(role).label, lines) for role, lines in by_role.items()),
+            (Sums(str(PortRole(role).label), lines) for role, lines in by_role.items()),
             key=lambda sums: sums.title,
         )
 

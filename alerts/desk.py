@@ -9,6 +9,8 @@ from django.db.models.functions import Coalesce
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
@@ -21,6 +23,7 @@ from alerts.outgoing import outgoing
 from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
+from crc.members.retold import retold
 from sharing.doubts import stayed_behind
 from sharing.intake import understood
 from sharing.models import Release, Report, StixObject, Submission
@@ -43,12 +46,12 @@ _OPEN: Final = Q(report__state=Report.State.OPEN)
 _HELD: Final = _OPEN & ~Q(report__hold_reason="")
 # What the links above the queue show, by their word in the address.
 _SHOWS: Final = {
-    "all": ("Everything", Q()),
-    "open": ("Open", _OPEN),
-    "held": ("Held", _HELD),
-    "released": ("Released", Q(report__state=Report.State.RELEASED)),
-    "declined": ("Kept private", Q(report__state=Report.State.DECLINED)),
-    "tools": ("From tools", Q(report=None)),
+    "all": (gettext_lazy("Everything"), Q()),
+    "open": (gettext_lazy("Open"), _OPEN),
+    "held": (gettext_lazy("Held"), _HELD),
+    "released": (gettext_lazy("Released"), Q(report__state=Report.State.RELEASED)),
+    "declined": (gettext_lazy("Kept private"), Q(report__state=Report.State.DECLINED)),
+    "tools": (gettext_lazy("From tools"), Q(report=None)),
 }
 
 
@@ -120,7 +123,7 @@ def _entries(wanted: Q) -> list[Entry]:
 def looked_at(request: MemberRequest, pk: int) -> HttpResponse:
     """Take one jump off the page."""
     if jumps.look(get_object_or_404(DeskEntry, pk=pk), actor=request.user):
-        messages.success(request, "Noted. It comes back only if the rate falls and jumps again.")
+        messages.success(request, _("Noted. It comes back only if the rate falls and jumps again."))
     return redirect("desk")
 
 
@@ -158,14 +161,15 @@ def _case_page(
             "release": made,
             "severity": triage.severity_of(report).value,
             "systems": [
-                (SYSTEMS[s].label, IMPACTS[i].label) for s, i in report.impact_by_system.items()
+                (_(SYSTEMS[s].label), _(IMPACTS[i].label))
+                for s, i in report.impact_by_system.items()
             ],
             "understood": understood(report),
             "private": graphs.private_listing(submission),
             "shared": shared,
             "problem": problem,
             "stayed_behind": stayed_behind(report) if made else {},
-            "unsaid": [SYSTEMS[system].label for system in unsaid(report)],
+            "unsaid": [_(SYSTEMS[system].label) for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(one.alert, one) for one in summaries(made.alerts.all())] if made else [],
             "offered": offered,
@@ -249,7 +253,7 @@ def _confirm_page(
     try:
         graph = graph_for(report, terms, at=timezone.now())
     except NotReleasable as obstacle:
-        form.add_error(None, str(obstacle))
+        form.add_error(None, retold(str(obstacle)))
         return _case_page(request, report, release_form=form)
     return render(
         request,
@@ -287,14 +291,14 @@ def release_case(request: MemberRequest, reference: str) -> HttpResponse:
         report.refresh_from_db()
         if report.state != Report.State.OPEN:
             return _decided_meanwhile(request, report)
-        form.add_error(None, str(obstacle))
+        form.add_error(None, retold(str(obstacle)))
         return _case_page(request, report, release_form=form)
     rung = sum(tasks.ring_for(alert) for alert in raised) == len(raised)
     messages.success(
         request,
-        "Released; the warning is going out."
+        _("Released; the warning is going out.")
         if rung
-        else "Released. Sending is delayed and will start by itself.",
+        else _("Released. Sending is delayed and will start by itself."),
     )
     return redirect("case", reference=reference)
 
@@ -314,7 +318,7 @@ def decline_case(request: MemberRequest, reference: str) -> HttpResponse:
     except NotReleasable:  # the one reason there is: another tab was quicker
         report.refresh_from_db()
         return _decided_meanwhile(request, report)
-    messages.success(request, "Kept private. The reporter sees your reason.")
+    messages.success(request, _("Kept private. The reporter sees your reason."))
     return redirect("case", reference=reference)
 
 
@@ -323,9 +327,9 @@ def _decided_meanwhile(request: MemberRequest, report: Report) -> HttpResponse:
     and says that this decision was not."""
     made = Release.objects.filter(submission=report.submission_id).first()
     if made:
-        who = "the reporter's own wish" if made.decided_by == "source" else made.decided_by
-        what = f"It was released meanwhile, by {who}."
+        who = _("the reporter's own wish") if made.decided_by == "source" else made.decided_by
+        what = _("It was released meanwhile, by %(who)s.") % {"who": who}
     else:
-        what = "It was kept private meanwhile."
-    messages.error(request, f"Your decision was not carried out. {what}")
+        what = _("It was kept private meanwhile.")
+    messages.error(request, _("Your decision was not carried out. %(what)s") % {"what": what})
     return redirect("case", reference=report.submission.reference)

@@ -22,6 +22,7 @@ from alerts.models import Alert, Escalation, LadderPause
 from alerts.severity import Severity
 from crc.members import audit
 from crc.members.models import Organisation, User
+from crc.members.retold import kept
 from crc.members.roles import PortRole
 from crc.ordering import take_the_pen
 from sharing.stix.markings import Tlp
@@ -85,7 +86,9 @@ def _climb_some() -> int:
     calls: dict[tuple[Alert, int], list[Address]] = defaultdict(list)
     for row in rows:
         if row.organisation_id not in cleared[row.alert_id]:
-            move = _Move(State.STOPPED, row.rung, now, "no longer a member, or cleared for it")
+            move = _Move(
+                State.STOPPED, row.rung, now, kept("no longer a member, or cleared for it")
+            )
         else:
             move = _next(row, pauses.get(row.organisation_id), rungs[row.organisation_id], now)
         moves[move].append(row.pk)
@@ -228,8 +231,8 @@ def drill(organisation: Organisation, *, speed: int, actor: User) -> Alert:
         kind=Alert.Kind.DRILL,
         severity=Severity.CRITICAL.value,
         tlp=Tlp.GREEN.value,
-        title=_("EXERCISE, only a TEST: would you have seen a critical warning?"),
-        body=_(
+        title=kept("EXERCISE, only a TEST: would you have seen a critical warning?"),
+        body=kept(
             "This is an exercise, there is no attack: %(name)s is testing who is called when "
             "nobody answers a critical warning. Answer “Seen”, and the test ends."
         )

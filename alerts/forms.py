@@ -5,6 +5,7 @@ from typing import Any, Final
 from django import forms
 from django.conf import settings
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from alerts.answers import MAX_NOTE
@@ -12,6 +13,7 @@ from alerts.channels.base import Channel
 from alerts.mailing import FLOORS
 from alerts.models import Answer
 from crc.members.models import Group
+from crc.members.retold import retold
 from sharing.doubts import doubts
 from sharing.intake import understood
 from sharing.models import Collection, Report
@@ -26,13 +28,13 @@ class AnswerForm(forms.Form):
     """One of four, with a line of text."""
 
     choice = forms.ChoiceField(
-        choices=Answer.Choice.choices, widget=forms.RadioSelect, label="Are you affected?"
+        choices=Answer.Choice.choices, widget=forms.RadioSelect, label=_("Are you affected?")
     )
     note = forms.CharField(
-        label="Anything to add?",
+        label=_("Anything to add?"),
         required=False,
         max_length=MAX_NOTE,
-        help_text="Your own organisation and the desk read this; other members do not.",
+        help_text=_("Your own organisation and the desk read this; other members do not."),
     )
 
 
@@ -42,38 +44,40 @@ class ReleaseForm(forms.Form):
     group = forms.ModelChoiceField(
         # A group that nobody is in is one that was removed.
         Group.objects.filter(Q(everyone=True) | Q(members__is_active=True)).distinct(),
-        label="Audience",
+        label=_("Audience"),
         empty_label=None,
         to_field_name="slug",
     )
-    tlp = forms.ChoiceField(label="Marking")
-    title = forms.CharField(label="Title", max_length=MAX_TITLE)
+    tlp = forms.ChoiceField(label=_("Marking"))
+    title = forms.CharField(label=_("Title"), max_length=MAX_TITLE)
     advice = forms.CharField(
-        label="What members should do",
+        label=_("What members should do"),
         max_length=MAX_ADVICE,
         required=False,
         widget=forms.Textarea(attrs={"rows": 4}),
-        help_text="Leave it empty for the standard advice.",
+        help_text=_("Leave it empty for the standard advice."),
     )
     withhold = forms.MultipleChoiceField(
-        label="Leave out",
+        label=_("Leave out"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Tick what could be the member's own, or is no sign of the attack.",
+        help_text=_("Tick what could be the member's own, or is no sign of the attack."),
     )
     confirmed = forms.MultipleChoiceField(
-        label="Release all the same",
+        label=_("Release all the same"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="These are left out unless you tick them: on every firewall's list they could "
-        "cut the port off from what it needs, or name a member.",
+        help_text=_(
+            "These are left out unless you tick them: on every firewall's list they "
+            "could cut the port off from what it needs, or name a member."
+        ),
     )
     withhold_others = forms.CharField(
-        label="Leave out others",
+        label=_("Leave out others"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
     )
-    named = forms.BooleanField(label="Name the member", required=False)
+    named = forms.BooleanField(label=_("Name the member"), required=False)
 
     def __init__(self, *args: Any, report: Report, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -86,7 +90,9 @@ class ReleaseForm(forms.Form):
             if i.value not in report.withheld and i.value not in self.doubtful
         ]
         self._offer_values()
-        self._offer("confirmed", [(v, f"{v}: {reason}") for v, reason in self.doubtful.items()])
+        self._offer(
+            "confirmed", [(v, f"{v}: {retold(reason)}") for v, reason in self.doubtful.items()]
+        )
         self.fields["group"].initial = "community"
         if not report.may_name:
             del self.fields["named"]
@@ -97,11 +103,9 @@ class ReleaseForm(forms.Form):
         if untold <= 0:
             del self.fields["withhold_others"]
             return
-        self.fields[
-            "withhold_others"
-        ].help_text = (
-            f"{untold} more were found than are listed above. Paste those to leave out, one a line."
-        )
+        self.fields["withhold_others"].help_text = gettext(
+            "%(count)s more were found than are listed above. Paste those to leave out, one a line."
+        ) % {"count": untold}
 
     def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
         """These choices; a question without any is not asked."""
@@ -118,10 +122,17 @@ class ReleaseForm(forms.Form):
         values = [line for line in lines if line]
         unknown = sorted(set(values) - set(self.found))
         if unknown:
-            more = f", and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            more = (
+                gettext(", and %(count)s more") % {"count": len(unknown) - 3}
+                if len(unknown) > 3
+                else ""
+            )
             raise forms.ValidationError(
-                f"Not among what was found: {', '.join(unknown[:3])}{more}. Write each as the "
-                "private graph does."
+                gettext(
+                    "Not among what was found: %(values)s%(more)s. Write each as the private "
+                    "graph does."
+                )
+                % {"values": ", ".join(unknown[:3]), "more": more}
             )
         return values
 
@@ -132,8 +143,10 @@ class ReleaseForm(forms.Form):
         if group and tlp and not Collection.objects.filter(group=group, tlp=tlp).exists():
             self.add_error(
                 "tlp",
-                f"{group.title} has no collection for {Tlp(tlp).label}. Choose another audience "
-                "or marking.",
+                gettext(
+                    "%(group)s has no collection for %(tlp)s. Choose another audience or marking."
+                )
+                % {"group": group.title, "tlp": Tlp(tlp).label},
             )
         return cleaned
 
@@ -155,10 +168,10 @@ class DeclineForm(forms.Form):
     """Why it stays private; the reporter reads it."""
 
     reason = forms.CharField(
-        label="Reason, for the reporter",
+        label=_("Reason, for the reporter"),
         max_length=2_000,
         widget=forms.Textarea(attrs={"rows": 3}),
-        error_messages={"required": "The reporter will want to know why."},
+        error_messages={"required": _("The reporter will want to know why.")},
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import orjson
 from django.db.models import Case, Value, When
+from django.utils.translation import gettext as _
 
 from sharing.models import Release, StixObject, Submission
 from sharing.stix.markings import Json
@@ -126,7 +127,7 @@ def _json(obj: Json) -> str:
     text = orjson.dumps(obj, option=orjson.OPT_INDENT_2).decode()
     if len(text) <= MAX_JSON:
         return text
-    return f"{text[:MAX_JSON]}\n… cut off here; the download has it whole."
+    return _("%(text)s\n… cut off here; the download has it whole.") % {"text": text[:MAX_JSON]}
 
 
 def _name(obj: Json, names: dict[str, str]) -> str:
@@ -138,9 +139,12 @@ def _name(obj: Json, names: dict[str, str]) -> str:
         )
         return f"{source} {obj['relationship_type']} {target}"
     if obj["type"] == "sighting":
-        seen = names.get(obj["sighting_of_ref"]) or "An indicator"
-        return f"{seen} seen by {obj.get('count', 1)} members"
+        seen = names.get(obj["sighting_of_ref"]) or _("An indicator")
+        return _("%(name)s seen by %(count)s members") % {
+            "name": seen,
+            "count": obj.get("count", 1),
+        }
     if "object_refs" in obj and "name" not in obj:
-        return f"of {len(obj['object_refs'])} objects"
+        return _("of %(count)s objects") % {"count": len(obj["object_refs"])}
     hashes = obj.get("hashes") or {"": ""}
     return str(obj.get("name") or obj.get("value") or next(iter(hashes.values())))

@@ -14,6 +14,7 @@ from alerts.models import Alert, Delivery, Endpoint
 from alerts.outbox import Outcome
 from alerts.severity import Severity
 from crc.members import audit
+from crc.members.retold import kept
 from sharing.stix.markings import Tlp
 
 # Refused for good so often in a row, or without any success for so long: it is switched off.
@@ -80,11 +81,15 @@ def switch_off(endpoint: Endpoint, reason: str) -> None:
             kind=Alert.Kind.SERVICE,
             severity=Severity.HIGH.value,
             tlp=Tlp.GREEN.value,
-            title=f"Your {CHANNELS[endpoint.channel].title} “{name}” was switched off",
+            title=kept("Your %(channel)s “%(name)s” was switched off")
+            % {"channel": CHANNELS[endpoint.channel].title, "name": name},
             body=(
-                "Warnings sent to it fail, so the hub has stopped sending there. The last answer "
-                f"was: {reason}. Mend it and switch it on again; meanwhile warnings reach you by "
-                "your other channels only."
+                kept(
+                    "Warnings sent to it fail, so the hub has stopped sending there. The "
+                    "last answer was: %(reason)s. Mend it and switch it on again; meanwhile "
+                    "warnings reach you by your other channels only."
+                )
+                % {"reason": reason}
             ),
         )
         fanout.deliver(alert, audience.addresses_of(endpoint.organisation))

@@ -13,6 +13,7 @@ import orjson
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from alerts import corroboration
 from alerts.models import Alert, DeskEntry, Observation
@@ -150,13 +151,21 @@ def _observe(what: str, source: Organisation, *, since: datetime) -> Submission 
 def explained(entry: DeskEntry) -> str:
     """The entry in words: what was counted, what is usual, and the rule with its numbers."""
     number = entry.members.count()
-    by = "one member" if number == 1 else f"{number} members"
-    return (
-        f"{entry.count:,} sightings in one hour, by {by}. "
-        f"Usual: {entry.usual:,.1f} an hour, the mean of the {BEFORE} hours before. "
-        f"The rule: at least {entry.floor:,} in an hour, and more than {entry.factor} times the "
-        f"usual rate ({entry.factor * entry.usual:,.1f})."
-    )
+    by = _("one member") if number == 1 else _("%(number)s members") % {"number": number}
+    return _(
+        "%(count)s sightings in one hour, by %(members)s. Usual: %(usual)s an "
+        "hour, the mean of the %(hours)s hours before. The rule: at least "
+        "%(floor)s in an hour, and more than %(factor)s times the usual rate "
+        "(%(limit)s)."
+    ) % {
+        "count": f"{entry.count:,}",
+        "members": by,
+        "usual": f"{entry.usual:,.1f}",
+        "hours": BEFORE,
+        "floor": f"{entry.floor:,}",
+        "factor": entry.factor,
+        "limit": f"{entry.factor * entry.usual:,.1f}",
+    }
 
 
 def look(entry: DeskEntry, *, actor: User) -> bool:

@@ -13,13 +13,16 @@ from typing import Final
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from alerts import answers, audience, confirming, folding, mailing, subscriptions
 from alerts.channels import CHANNELS
 from alerts.channels.base import Line, Notice
 from alerts.models import Alert, Answer, Delivery, Endpoint, Escalation
 from alerts.severity import Severity
+from crc.members.language import spoken
 from crc.members.models import Organisation
+from crc.members.retold import kept, retold
 from sharing.stix.markings import Tlp
 
 # Nobody waits any more for a test that did not get through by then.
@@ -44,7 +47,8 @@ def prepare(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Notice | str
         for part in folded.get(row.pk, ()):
             found = obstacles.to(part, tried=row.attempts > 0)
             (left_out[found] if found else more).append(part)
-        prepared.append((row, notice(row, more)))
+        with override(spoken(row.language)):
+            prepared.append((row, notice(row, more)))
     folding.leave_out(left_out)
     return prepared
 
@@ -64,10 +68,13 @@ class _Obstacles:
         self._listed = set(listed)
         self._chosen = subscriptions.of(members)
         self._cleared = _cleared(alerts.values())
+        self._spoken = audience.languages(members) if "email" in channels else {}
         self._over = _over(rows)
         for row in rows:
             row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
             row.endpoint = endpoints.get(_address(row))
+            mailbox = self._spoken.get(_address(row), "en")
+            row.language = row.endpoint.language if row.endpoint else mailbox
 
     def to(self, row: Delivery, *, tried: bool = False) -> str:
         """Why this one must not go out; empty when nothing is in its way.
@@ -75,19 +82,19 @@ class _Obstacles:
         A message that was ``tried`` once stays what it was, whatever is chosen now.
         """
         if not row.organisation.is_active:
-            return "no longer a member"
+            return kept("no longer a member")
         if row.organisation_id not in self._cleared[row.alert_id]:
-            return "no longer cleared for it"
+            return kept("no longer cleared for it")
         if row.alert.kind == Alert.Kind.TEST and _stale(row.alert):
-            return "the test is over"
+            return kept("the test is over")
         # A test is how an address comes to be listed.
         tested = row.alert.kind == Alert.Kind.TEST and row.endpoint
         if not tested and _address(row) not in self._listed:
-            return "the address was removed"
+            return kept("the address was removed")
         if row.step:
             return self._over.get((row.alert_id, row.organisation_id), "")
         if not tried and subscriptions.no_longer_wanted(self._chosen.get(_address(row)), row):
-            return "no longer subscribed"
+            return kept("no longer subscribed")
         return ""
 
 
@@ -109,8 +116,8 @@ def _over(rows: Iterable[Delivery]) -> dict[tuple[uuid.UUID, int], str]:
     if not calls:
         return {}
     reasons = {
-        Escalation.State.ANSWERED.value: "already answered",
-        Escalation.State.STOPPED.value: "the call was stopped",
+        Escalation.State.ANSWERED.value: kept("already answered"),
+        Escalation.State.STOPPED.value: kept("the call was stopped"),
     }
     ended = Escalation.objects.filter(
         alert__in={row.alert_id for row in calls},
@@ -160,6 +167,7 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
         more=lines,
         short_link=short,
         thread_id=str(alert.pk),
+        language=spoken(delivery.language),
         unsubscribe=mailing.link(delivery.organisation, delivery.address)
         if delivery.channel == "email"
         else "",
@@ -170,7 +178,7 @@ def _answers(delivery: Delivery) -> dict[str, str]:
     asked = delivery.alert.kind != Alert.Kind.SERVICE and CHANNELS[delivery.channel].asks
     if not asked:
         return {}
-    return {choice.label: answers.link(delivery, choice.value) for choice in Answer.Choice}
+    return {str(choice.label): answers.link(delivery, choice.value) for choice in Answer.Choice}
 
 
 def _may_leave(alert: Alert) -> bool:
@@ -179,8 +187,8 @@ def _may_leave(alert: Alert) -> bool:
 
 def _title(alert: Alert) -> str:
     if _may_leave(alert):
-        return alert.title
-    return f"A {Tlp(alert.tlp).label} warning waits for you"
+        return retold(alert.title)
+    return _("A %(tlp)s warning waits for you") % {"tlp": Tlp(alert.tlp).label}
 
 
 def _headed(delivery: Delivery) -> str:
@@ -191,9 +199,9 @@ def _headed(delivery: Delivery) -> str:
 
 def _opening(delivery: Delivery) -> str:
     """The warning's own words, after why it comes again and what of the member's it touches."""
-    said = [delivery.alert.body]
+    said = [retold(delivery.alert.body)]
     if not _may_leave(delivery.alert):
-        said = ["Its marking keeps the content inside the hub. Log in to read it."]
+        said = [_("Its marking keeps the content inside the hub. Log in to read it.")]
     elif delivery.touches:
         said.insert(0, _("This touches %(assets)s, which is yours.") % {"assets": delivery.touches})
     if delivery.step:

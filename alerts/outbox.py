@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from alerts.models import Alert, Delivery
 from crc import hotsql
+from crc.members.retold import kept
 
 # A claimed row that a worker has not begun to send after this long is given back unsent.
 PATIENCE: Final = timedelta(seconds=8)
@@ -137,7 +138,7 @@ def promote() -> int:
         state=Delivery.State.DUE,
         lease_until=None,
         attempts=F("attempts") + 1,
-        reason="the worker that had it is gone",
+        reason=kept("the worker that had it is gone"),
     )
 
 

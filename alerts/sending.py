@@ -21,12 +21,14 @@ from typing import Final
 
 import uvloop
 from django.utils import timezone
+from django.utils.translation import override
 
 from alerts import folding, health, live, notices, outbox
 from alerts.channels import CHANNELS
 from alerts.channels.base import Channel, DeliveryError, Notice, Send
 from alerts.models import Delivery
 from alerts.outbox import Outcome
+from crc.members.retold import kept
 
 log = logging.getLogger(__name__)
 
@@ -217,14 +219,18 @@ class Sender:
     async def _attempt(self, host: Host, delivery: Delivery, notice: Notice) -> Outcome:
         self._begun[delivery.pk] = begun = time.monotonic()
         try:
-            await self._send(notice)
+            with override(notice.language):
+                await self._send(notice)
         except DeliveryError as error:
             if error.host_down or error.after:
                 host.did_not_answer(error.after)
             return _failed(delivery, error)
         except Exception as error:  # the outermost loop: one bad row must not stop the others
             log.exception("delivery %s crashed", delivery.pk)
-            return _failed(delivery, DeliveryError(f"fault in the hub: {type(error).__name__}"))
+            return _failed(
+                delivery,
+                DeliveryError(kept("fault in the hub: %(why)s") % {"why": type(error).__name__}),
+            )
         finally:
             del self._begun[delivery.pk]
         took = time.monotonic() - begun

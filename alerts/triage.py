@@ -10,6 +10,7 @@ from alerts import corroboration, fanout
 from alerts.models import Alert
 from alerts.severity import Severity, assess
 from crc.members.models import Group, User
+from crc.members.retold import kept
 from crc.ordering import take_the_pen
 from sharing.models import Release, Report, Submission
 from sharing.release import SOURCE, Draft, NotReleasable, Terms, draft, release
@@ -87,8 +88,11 @@ def _corroborate(submission: Submission) -> list[Alert]:
             log.warning("%s: its corroboration waits for the desk", submission.reference)
             _hold(
                 submission,
-                f"Other members saw it too, but the hub sends {most} such warnings an hour of one "
-                "member by itself; the desk decides about this one.",
+                kept(
+                    "Other members saw it too, but the hub sends %(most)s such warnings an "
+                    "hour of one member by itself; the desk decides about this one."
+                )
+                % {"most": most},
             )
             break
         warned = corroboration.warn(story)
@@ -137,8 +141,8 @@ def severity_of(report: Report) -> Severity:
 
 def standard_advice(report: Report) -> str:
     """What a warning says unless the desk finds better words."""
-    return (
-        f"A member of the port reports: {report.attack_label.lower()}. Check your own systems "
-        "for the indicators in the hub's lists and collections, tell your duty officer, and "
-        "answer below whether you are affected."
-    )
+    return kept(
+        "A member of the port reports: %(attack)s. Check your own systems for the indicators "
+        "in the hub's lists and collections, tell your duty officer, and answer below whether "
+        "you are affected."
+    ) % {"attack": report.attack_label.lower()}

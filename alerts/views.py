@@ -21,6 +21,7 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
@@ -106,7 +107,7 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
             by=request.user,
             note=form.cleaned_data["note"],
         )
-        messages.success(request, "Your answer is with the desk. You can change it any time.")
+        messages.success(request, _("Your answer is with the desk. You can change it any time."))
         affected = Answer.Choice.AFFECTED.value
         hit = form.cleaned_data["choice"] == affected and said.get("choice") != affected
         return redirect("warning-report" if hit and alert.release else "warning", pk=alert.pk)

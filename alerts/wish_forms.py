@@ -47,10 +47,10 @@ class WishForm(forms.Form):
         choices=[(hour, f"{hour:02d}:00") for hour in range(24)],
     )
     quiet_from = forms.TimeField(
-        label=__("From"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
+        label=__("Start"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
     )
     quiet_until = forms.TimeField(
-        label=__("Until"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
+        label=__("End"), required=False, widget=forms.TimeInput({"type": "time"}, "%H:%M")
     )
     time_zone = forms.CharField(
         label=__("In which time zone?"),
@@ -67,14 +67,14 @@ class WishForm(forms.Form):
         label=__("Only these kinds of attack"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        choices=[(kind.value, words.label) for kind, words in ATTACKS.items()],
+        choices=[(kind.value, __(words.label)) for kind, words in ATTACKS.items()],
         help_text=__("None ticked: all of them."),
     )
     systems = forms.MultipleChoiceField(
         label=__("Only on these systems"),
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        choices=[(system.value, words.label) for system, words in SYSTEMS.items()],
+        choices=[(system.value, __(words.label)) for system, words in SYSTEMS.items()],
         help_text=__("None ticked: all of them. A warning that names no system always comes."),
     )
 

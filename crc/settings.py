@@ -56,12 +56,12 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "crc.members.middleware.KeptPrivate",
     "crc.members.middleware.Utf8Alone",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -70,6 +70,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "crc.members.middleware.ReaderTimeZone",
+    "crc.members.middleware.ReaderLanguage",
 ]
 ROOT_URLCONF = "crc.urls"
 TEMPLATES = [
@@ -84,6 +85,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "crc.members.context.hub",
             ],
+            "builtins": ["django.templatetags.i18n"],
         },
     },
 ]
@@ -136,6 +138,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ja", "日本語")]
 LOCALE_PATHS = [BASE_DIR / "crc" / "locale"]
+LANGUAGE_COOKIE_AGE = 31_536_000
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = SECURE
 USE_TZ = True
 TIME_ZONE = env.zone("CRC_TIME_ZONE", "UTC")
 

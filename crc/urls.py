@@ -10,7 +10,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import loader
 from django.urls import include, path
+from django.utils.translation import gettext as _
 from django.views.defaults import server_error
+
+from crc.members.language import language
 
 RETRY_SECONDS: Final = 10
 
@@ -27,11 +30,15 @@ def not_here(request: HttpRequest) -> HttpResponse:
 
 def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
     """400, with the reason where it is one that the sender can do something about."""
-    reason = "The request was not complete."
+    reason = _("The request was not complete.")
     if isinstance(exception, TooManyFieldsSent):
-        reason = f"The form holds more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,} answers."
+        reason = _("The form holds more than %(most)s answers.") % {
+            "most": f"{settings.DATA_UPLOAD_MAX_NUMBER_FIELDS:,}"
+        }
     elif isinstance(exception, RequestDataTooBig):
-        reason = f"It is longer than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes."
+        reason = _("It is longer than %(most)s bytes.") % {
+            "most": f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,}"
+        }
     elif isinstance(exception, BadRequest):
         reason = str(exception)
     return render(request, "400.html", {"reason": reason}, status=400)
@@ -49,6 +56,7 @@ handler400, handler500 = unreadable, fault
 
 urlpatterns = [
     path("health/ready", ready),
+    path("language/", language, name="language"),
     path("accounts/signup/", not_here),
     path("accounts/email/", not_here),
     path("accounts/confirm-email/", not_here),

@@ -13,6 +13,7 @@ from typing import Final
 from django.conf import settings
 
 from crc.members.models import Contact, Organisation, User
+from crc.members.retold import kept
 from crc.members.roles import PortRole
 from sharing.intake import own_names, understood
 from sharing.models import ListedValue, Report
@@ -26,10 +27,10 @@ from sharing.stix.internet import itself_and_parents, own_label
 from sharing.stix.telltales import LONG, Telltales, brand, rare_words
 from sharing.stix.wellknown import is_open_to_anybody, known_as
 
-NAMES_THE_SOURCE: Final = "it may name the reporter"
-NAMES_A_MEMBER: Final = "it may name a member of the port"
-A_MEMBERS: Final = "a member's own"
-THE_HUBS: Final = "the hub's own"
+NAMES_THE_SOURCE: Final = kept("it may name the reporter")
+NAMES_A_MEMBER: Final = kept("it may name a member of the port")
+A_MEMBERS: Final = kept("a member's own")
+THE_HUBS: Final = kept("the hub's own")
 
 
 def telltales(organisation: Organisation) -> Telltales:

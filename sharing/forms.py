@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from crc.members.models import User
 from crc.members.roles import Markings, Scope
@@ -26,10 +28,10 @@ CLOCK_SLACK: Final = timedelta(minutes=15)
 _KEPT_CONTROLS: Final = frozenset("\t\n\r")
 
 WORDS_BY_TLP: Final = {
-    Tlp.GREEN: "The whole port community (TLP:GREEN)",
-    Tlp.AMBER: "Members, and those of their clients who need to know (TLP:AMBER)",
-    Tlp.AMBER_STRICT: "Members only (TLP:AMBER+STRICT)",
-    Tlp.RED: "Nobody but the desk (TLP:RED)",
+    Tlp.GREEN: _("The whole port community (TLP:GREEN)"),
+    Tlp.AMBER: _("Members, and those of their clients who need to know (TLP:AMBER)"),
+    Tlp.AMBER_STRICT: _("Members only (TLP:AMBER+STRICT)"),
+    Tlp.RED: _("Nobody but the desk (TLP:RED)"),
 }
 
 
@@ -50,8 +52,11 @@ class PlainText(forms.CharField):
             if char < " " and char not in _KEPT_CONTROLS:
                 line = text.count("\n", 0, place) + 1
                 raise forms.ValidationError(
-                    f"Line {line} holds a control character (code {ord(char)}). Paste it as plain "
-                    "text.",
+                    gettext(
+                        "Line %(line)s holds a control character (code %(code)s). Paste it as "
+                        "plain text."
+                    )
+                    % {"line": line, "code": ord(char)},
                     code="control",
                 )
         return text
@@ -80,58 +85,60 @@ class ReportForm(forms.Form):
 
     token = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
     attack = forms.ChoiceField(
-        label="What kind of thing happened?",
+        label=_("What kind of thing happened?"),
         widget=forms.RadioSelect,
-        choices=[(kind.value, words.label) for kind, words in ATTACKS.items()],
-        error_messages={"required": "Choose what comes closest; “Something else” is fine."},
+        choices=[(kind.value, _(words.label)) for kind, words in ATTACKS.items()],
+        error_messages={"required": _("Choose what comes closest; “Something else” is fine.")},
     )
     noticed_at = TypedText(
-        label="When was it noticed?",
+        label=_("When was it noticed?"),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text="Your best guess is good enough.",
+        help_text=_("Your best guess is good enough."),
     )
     time_zone = TypedText(
-        label="In which time zone?",
+        label=_("In which time zone?"),
         max_length=40,
-        help_text="As cities name it, such as Asia/Tokyo or Europe/Amsterdam.",
+        help_text=_("As cities name it, such as Asia/Tokyo or Europe/Amsterdam."),
     )
     narrative = PlainText(
-        label="What happened, in your own words?",
+        label=_("What happened, in your own words?"),
         max_length=MAX_NARRATIVE,
         required=False,
         widget=forms.Textarea(attrs={"rows": 6}),
-        help_text="What you saw, what you have done, what you need. Only the desk reads this.",
+        help_text=_("What you saw, what you have done, what you need. Only the desk reads this."),
     )
     technical = PlainText(
-        label="Anything technical? Paste it as it is.",
+        label=_("Anything technical? Paste it as it is."),
         max_length=MAX_TECHNICAL,
         required=False,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
-        help_text="Ransom note, mail header, log lines, scanner output. The hub picks out "
-        "addresses, file hashes and the like, also when written hxxp or [.].",
+        help_text=_(
+            "Ransom note, mail header, log lines, scanner output. The hub picks out "
+            "addresses, file hashes and the like, also when written hxxp or [.]."
+        ),
     )
     warn_now = forms.TypedChoiceField(
-        label="Warn the port now?",
+        label=_("Warn the port now?"),
         widget=forms.RadioSelect,
         coerce=lambda word: word == "yes",
         choices=[
-            ("yes", "Yes, warn every member at once, without our name (TLP:GREEN)"),
-            ("no", "No, the desk looks at it first"),
+            ("yes", _("Yes, warn every member at once, without our name (TLP:GREEN)")),
+            ("no", _("No, the desk looks at it first")),
         ],
         initial="no",
     )
     tlp = forms.ChoiceField(
-        label="If the desk releases an anonymous version, who may read it?",
+        label=_("If the desk releases an anonymous version, who may read it?"),
         widget=forms.RadioSelect,
         choices=[(tlp.value, words) for tlp, words in WORDS_BY_TLP.items()],
         initial=Tlp.AMBER_STRICT.value,
     )
     withheld = Values(required=False, widget=forms.MultipleHiddenInput)
     may_name = forms.BooleanField(
-        label="You may say that it was us",
+        label=_("You may say that it was us"),
         required=False,
-        help_text="Leave this empty to stay anonymous.",
+        help_text=_("Leave this empty to stay anonymous."),
     )
 
     def __init__(self, *args: Any, author: User, **kwargs: Any) -> None:
@@ -139,12 +146,12 @@ class ReportForm(forms.Form):
         self.author = author
         for system, words in SYSTEMS.items():
             self.fields[f"system_{system.value}"] = forms.ChoiceField(
-                label=words.label,
+                label=_(words.label),
                 required=False,
                 choices=[
-                    ("", "Not hit"),
+                    ("", _("Not hit")),
                     *(
-                        (impact.value, told.label)
+                        (impact.value, _(told.label))
                         for impact, told in IMPACTS.items()
                         if impact is not Impact.NONE
                     ),
@@ -170,7 +177,11 @@ class ReportForm(forms.Form):
         name = self.cleaned_data["time_zone"]
         if name not in zoneinfo.available_timezones():
             raise forms.ValidationError(
-                f"“{name}” is not a time zone. Try one such as Asia/Tokyo, Europe/Amsterdam, UTC."
+                gettext(
+                    "“%(name)s” is not a time zone. Try one such as Asia/Tokyo, "
+                    "Europe/Amsterdam, UTC."
+                )
+                % {"name": name}
             )
         return zoneinfo.ZoneInfo(name)
 
@@ -180,12 +191,14 @@ class ReportForm(forms.Form):
         if not (cleaned.get("narrative") or cleaned.get("technical")) and not (
             {"narrative", "technical"} & set(self.errors)
         ):
-            self.add_error("narrative", "Write a sentence, or paste something below.")
+            self.add_error("narrative", gettext("Write a sentence, or paste something below."))
         if cleaned.get("warn_now") and cleaned.get("tlp") == Tlp.RED:
             self.add_error(
                 "tlp",
-                "“Nobody but the desk” and warning the port now exclude each other. Choose who may "
-                "read it, or let the desk look first.",
+                gettext(
+                    "“Nobody but the desk” and warning the port now exclude each other. "
+                    "Choose who may read it, or let the desk look first."
+                ),
             )
         if "noticed_at" in cleaned and "time_zone" in cleaned:
             self._clean_noticed(cleaned)
@@ -196,17 +209,19 @@ class ReportForm(forms.Form):
             noticed = datetime.fromisoformat(cleaned["noticed_at"])
             noticed = noticed.replace(tzinfo=cleaned["time_zone"])
         except ValueError:
-            self.add_error("noticed_at", "Write date and time as 2026-11-24T06:30.")
+            self.add_error("noticed_at", gettext("Write date and time as 2026-11-24T06:30."))
             return
         now = timezone.now()
         if noticed > now + CLOCK_SLACK:
             self.add_error(
                 "noticed_at",
-                f"That is still to come in {cleaned['time_zone']}. Check "
-                "the time and the time zone.",
+                gettext("That is still to come in %(zone)s. Check the time and the time zone.")
+                % {"zone": cleaned["time_zone"]},
             )
         elif noticed.year < now.year - 10:
-            self.add_error("noticed_at", "That is more than ten years ago. Check the date.")
+            self.add_error(
+                "noticed_at", gettext("That is more than ten years ago. Check the date.")
+            )
         cleaned["noticed_at"] = noticed
 
     def _systems(self) -> dict[str, str]:
@@ -242,32 +257,39 @@ class KeyForm(forms.Form):
 
     token = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
     label = PlainText(
-        label="Which tool is it for?",
+        label=_("Which tool is it for?"),
         max_length=80,
-        help_text="One key for each tool, so that you can see and end each by itself. Such as "
-        "“Sentinel, production”.",
+        help_text=_(
+            "One key for each tool, so that you can see and end each by itself. Such "
+            "as “Sentinel, production”."
+        ),
     )
     scopes = forms.MultipleChoiceField(
-        label="What may it do?",
+        label=_("What may it do?"),
         widget=forms.CheckboxSelectMultiple,
         choices=Scope.choices,
         initial=[Scope.TAXII_READ.value],
-        error_messages={"required": "Choose one at least."},
+        error_messages={"required": _("Choose one at least.")},
     )
     days = forms.TypedChoiceField(
-        label="How long is it good for?",
+        label=_("How long is it good for?"),
         coerce=int,
-        choices=[(90, "90 days"), (365, "One year"), (730, "Two years"), (0, "Until revoked")],
+        choices=[
+            (90, _("90 days")),
+            (365, _("One year")),
+            (730, _("Two years")),
+            (0, _("Until revoked")),
+        ],
         initial=365,
     )
     markings = forms.ChoiceField(
-        label="Which markings does the tool know?",
+        label=_("Which markings does the tool know?"),
         widget=forms.RadioSelect,
         choices=[
-            (Markings.TLP2.value, "TLP 2.0, as most do"),
+            (Markings.TLP2.value, _("TLP 2.0, as most do")),
             (
                 Markings.TLP1_2.value,
-                "TLP 1.0 only, as Cortex XSOAR: it gets both, and nothing above TLP:AMBER",
+                _("TLP 1.0 only, as Cortex XSOAR: it gets both, and nothing above TLP:AMBER"),
             ),
         ],
         initial=Markings.TLP2.value,

@@ -7,6 +7,8 @@ nowhere: people put theirs in the place of KEY.
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.utils.translation import gettext_noop as _
+
 from crc.members.models import Organisation
 from crc.members.roles import Scope
 from sharing import addresses, visibility
@@ -37,16 +39,16 @@ _READ, _LISTS = Scope.TAXII_READ, Scope.LISTS_READ
 RECIPES: Final = {
     recipe.slug: recipe
     for recipe in (
-        Recipe("sentinel", "Microsoft Sentinel", "Threat intelligence, TAXII", _READ),
-        Recipe("splunk", "Splunk Enterprise Security", "TAXII threat source", _READ),
-        Recipe("elastic", "Elastic Security", "Custom threat intelligence", _READ),
-        Recipe("opencti", "OpenCTI", "TAXII feed, or connector", _READ),
+        Recipe("sentinel", "Microsoft Sentinel", _("Threat intelligence, TAXII"), _READ),
+        Recipe("splunk", "Splunk Enterprise Security", _("TAXII threat source"), _READ),
+        Recipe("elastic", "Elastic Security", _("Custom threat intelligence"), _READ),
+        Recipe("opencti", "OpenCTI", _("TAXII feed, or connector"), _READ),
         Recipe("xsoar", "Cortex XSOAR", "TAXII 2 Feed", _READ),
-        Recipe("misp", "MISP", "TAXII server", _READ),
-        Recipe("fortigate", "FortiGate", "External threat feeds", _LISTS),
-        Recipe("paloalto", "Palo Alto Networks", "External dynamic lists", _LISTS),
-        Recipe("curl", "curl", "From a shell, to try it", _READ, tested=True),
-        Recipe("python", "Python", "With taxii2-client", _READ, tested=True),
+        Recipe("misp", "MISP", _("TAXII server"), _READ),
+        Recipe("fortigate", "FortiGate", _("External threat feeds"), _LISTS),
+        Recipe("paloalto", "Palo Alto Networks", _("External dynamic lists"), _LISTS),
+        Recipe("curl", "curl", _("From a shell, to try it"), _READ, tested=True),
+        Recipe("python", "Python", _("With taxii2-client"), _READ, tested=True),
     )
 }
 

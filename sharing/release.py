@@ -11,9 +11,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from crc.members import audit
 from crc.members.models import Group, Organisation, User
+from crc.members.retold import kept
 from crc.members.roles import PortRole
 from crc.ordering import take_the_pen
 from sharing.doubts import NAMES_THE_SOURCE, doubts, telltales, withheld
@@ -85,8 +87,11 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
         found += words.alluded_to_in(_written(report, terms))
     if found:
         raise NotReleasable(
-            f"The text names the member ({', '.join(sorted(set(found)))}). Take it out, or ask the "
-            "member whether it may be named."
+            _(
+                "The text names the member (%(words)s). Take it out, or ask the member "
+                "whether it may be named."
+            )
+            % {"words": ", ".join(sorted(set(found)))}
         )
     return graph
 
@@ -205,15 +210,20 @@ def release(ready: Draft, *, actor: User | str) -> Release:
 
 def _may_release(report: Report, terms: Terms) -> None:
     if report.state != Report.State.OPEN:
-        raise NotReleasable(f"This report is already decided: {report.get_state_display()}.")
+        raise NotReleasable(
+            _("This report is already decided: %(state)s.") % {"state": report.get_state_display()}
+        )
     if Tlp.RED in (terms.tlp, report.consent):
         raise NotReleasable(
-            "TLP:RED stays between the reporter and the desk. Ask the reporter to allow more."
+            _("TLP:RED stays between the reporter and the desk. Ask the reporter to allow more.")
         )
     if terms.tlp.rank < report.consent.rank:
         raise NotReleasable(
-            f"The reporter allows {report.consent.label} at most, which is stricter than "
-            f"{terms.tlp.label}. Only the reporter can loosen it."
+            _(
+                "The reporter allows %(allowed)s at most, which is stricter than "
+                "%(wanted)s. Only the reporter can loosen it."
+            )
+            % {"allowed": report.consent.label, "wanted": terms.tlp.label}
         )
 
 
@@ -228,17 +238,24 @@ def _may_go_unseen(report: Report) -> None:
     values = {indicator.value for indicator in understood(report).indicators}
     if naming or (found and not values - found.keys() - set(report.withheld)):
         stopping = list((naming or found).items())
-        told = ", ".join(f"{value} ({reason})" for value, reason in stopping[:MAX_TOLD_DOUBTS])
-        more = len(stopping) - MAX_TOLD_DOUBTS
+        told = [
+            kept("%(value)s (%(reason)s)") % {"value": value, "reason": reason}
+            for value, reason in stopping[:MAX_TOLD_DOUBTS]
+        ]
+        if len(stopping) > MAX_TOLD_DOUBTS:
+            told.append(kept("and %(count)s more") % {"count": len(stopping) - MAX_TOLD_DOUBTS})
         raise NotReleasable(
-            "The desk must look at this before it goes to every firewall: "
-            f"{told}{f' and {more} more' if more > 0 else ''}."
+            kept("The desk must look at this before it goes to every firewall: %(values)s.")
+            % {"values": ", ".join(told)}
         )
     most = settings.AUTOMATIC_WARNINGS_PER_HOUR
     if releases_at_once(report.submission.source).count() >= most:
         raise NotReleasable(
-            f"The hub sends {most} warnings an hour of one member by itself; the desk decides "
-            "about this one."
+            kept(
+                "The hub sends %(most)s warnings an hour of one member by itself; the "
+                "desk decides about this one."
+            )
+            % {"most": most}
         )
 
 
@@ -263,7 +280,10 @@ def _items(graph: list[Json], default: Tlp) -> list[Item]:
 def _put(items: list[Item], made: Release) -> None:
     shelf = Collection.objects.filter(group=made.group, tlp=made.tlp)
     if not shelf:
-        raise NotReleasable(f"{made.group.title} has no collection for TLP:{made.tlp}.")
+        raise NotReleasable(
+            _("%(group)s has no collection for TLP:%(tlp)s.")
+            % {"group": made.group.title, "tlp": made.tlp}
+        )
     put(items, into=[*shelf, Collection.objects.get(kind=Collection.Kind.DESK)], release=made)
 
 
@@ -292,7 +312,7 @@ def decline(report: Report, *, reason: str, actor: User) -> None:
             state=Report.State.DECLINED, decision_reason=reason, decided_at=timezone.now()
         )
         if not changed:
-            raise NotReleasable("This report has been decided meanwhile. Reload the page.")
+            raise NotReleasable(_("This report has been decided meanwhile. Reload the page."))
         audit.record("report.declined", actor=actor, subject=report.submission.reference)
 
 

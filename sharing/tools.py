@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -110,7 +111,7 @@ def issue(request: MemberRequest) -> HttpResponse:
         return render(request, "sharing/tool_issue.html", {"form": form}, status=status)
     if _sent_before(request, form.cleaned_data["token"]):
         messages.error(
-            request, "That key was issued already, and is not shown again. Lost it? Revoke it."
+            request, _("That key was issued already, and is not shown again. Lost it? Revoke it.")
         )
         return redirect("tools")
     key, secret = keys.issue(request.user.organisation, actor=request.user, **form.terms())
@@ -134,9 +135,12 @@ def revoke(request: MemberRequest, lookup: str) -> HttpResponse:
         raise PermissionDenied
     if request.method == "POST":
         if keys.revoke(key, actor=request.user):
-            messages.success(request, f"{key.label or 'The key'} is revoked, from this moment on.")
+            messages.success(
+                request,
+                _("%(key)s is revoked, from this moment on.") % {"key": key.label or _("The key")},
+            )
         else:
-            messages.info(request, "It was revoked before.")
+            messages.info(request, _("It was revoked before."))
         return redirect("tools")
     [drawn] = picture.pictures([key])
     return render(request, "sharing/tool_revoke.html", {"key": key, "picture": drawn})

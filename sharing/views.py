@@ -10,6 +10,7 @@ from django.db import IntegrityError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from crc.members.access import MemberRequest, for_members
@@ -74,7 +75,7 @@ def _taken_in(made: Report, submission: Submission, request: MemberRequest) -> S
         if Submission.objects.filter(pk=submission.pk).exists():
             # The page was sent before, then changed and sent again: both are kept.
             submission.pk = uuid.uuid4()
-            messages.info(request, "Sent as a new report; what you sent before stays as it was.")
+            messages.info(request, _("Sent as a new report; what you sent before stays as it was."))
         try:
             accept_report(made, submission=submission, author=request.user)
         except IntegrityError:
@@ -133,14 +134,14 @@ def receipt(request: MemberRequest, reference: str) -> HttpResponse:
             "submission": found.submission,
             "understood": understood(found),
             "systems": [
-                (SYSTEMS[system].label, IMPACTS[impact].label)
+                (_(SYSTEMS[system].label), _(IMPACTS[impact].label))
                 for system, impact in found.impact_by_system.items()
             ],
             "waiting": found.submission.triaged_at is None,
             "delayed": found.submission.triaged_at is None and _is_late(found.submission),
             "kept_back": found.withheld,
             "stayed_behind": stayed_behind(found) if found.state == Report.State.RELEASED else {},
-            "unsaid": [SYSTEMS[system].label for system in unsaid(found)],
+            "unsaid": [_(SYSTEMS[system].label) for system in unsaid(found)],
             "own": found.submission.source == request.user.organisation,
         },
     )
@@ -159,15 +160,18 @@ def warn(request: MemberRequest, reference: str) -> HttpResponse:
         raise Http404  # the desk may read it, but only the source may loosen its marking
     if allow_warning(found, actor=request.user):
         accepted.send_robust(Submission, submission_id=str(found.pk))
-        messages.success(request, "The port is being warned, without your name.")
+        messages.success(request, _("The port is being warned, without your name."))
     elif Report.objects.filter(pk=found.pk, state=Report.State.DECLINED).exists():
         messages.error(
             request,
-            "The port was not warned: the desk has decided to keep this report private. Its reason "
-            "is below. If things have changed, send a new report, or telephone the desk.",
+            _(
+                "The port was not warned: the desk has decided to keep this report "
+                "private. Its reason is below. If things have changed, send a new "
+                "report, or telephone the desk."
+            ),
         )
     else:
-        messages.info(request, "The port has been warned already.")
+        messages.info(request, _("The port has been warned already."))
     return redirect("receipt", reference=reference)
 
 

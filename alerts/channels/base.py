@@ -60,6 +60,7 @@ class Notice:
     ``short_link`` leads where ``link`` does, in few letters. ``thread_id`` is the same for all that
     is said about one thing: the id of the alert that said it first, and so equal to ``alert_id`` in
     the first. ``unsubscribe`` is the page on which the reader of a mail asks for fewer.
+    ``language`` is the reader's; a channel's own words are said in it.
     """
 
     message_id: str
@@ -80,6 +81,7 @@ class Notice:
     short_link: str = ""
     thread_id: str = ""
     unsubscribe: str = ""
+    language: str = "en"
 
 
 Send = Callable[[Notice], Awaitable[None]]

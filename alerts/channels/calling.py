@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from alerts.channels.base import DeliveryError
+from crc.members.retold import kept
 from crc.outbound import Blocked, Outbound, OutboundError, Response
 
 # How much of a secret address pages show, and how long one must be for that to give nothing away.
@@ -75,7 +76,7 @@ def judged(answer: Response) -> Response:
     # 408, 425 and 429 ask for another try; other 4xx and redirects will not change.
     permanent = 300 <= answer.status < 500 and answer.status not in {408, 425, 429}
     raise DeliveryError(
-        f"the receiver answered {answer.status}",
+        kept("the receiver answered %(status)s") % {"status": answer.status},
         permanent=permanent,
         gone=answer.status == 410,
         after=_retry_after(answer.headers.get("retry-after", "")),

@@ -13,10 +13,11 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.validators import validate_email
 from django.template.loader import render_to_string
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 from django.utils.translation import gettext_noop as _
 
 from alerts.channels.base import DeliveryError, Notice, Send
+from crc.members.retold import kept
 
 # Connections to the mail server that one worker keeps open.
 CONNECTIONS = 4
@@ -95,7 +96,7 @@ class _Line:
             with contextlib.suppress(DeliveryError):
                 await work
                 return
-            raise DeliveryError("the mail server is too slow", host_down=True) from None
+            raise DeliveryError(kept("the mail server is too slow"), host_down=True) from None
 
     def _deliver(self, notice: Notice) -> None:
         mail = message(notice)
@@ -107,15 +108,19 @@ class _Line:
         except smtplib.SMTPRecipientsRefused as refused:
             codes = {answer[0] for answer in refused.recipients.values()}
             raise DeliveryError(
-                "the mail server refused the recipient", permanent=all(c >= 500 for c in codes)
+                kept("the mail server refused the recipient"),
+                permanent=all(c >= 500 for c in codes),
             ) from None
         except smtplib.SMTPResponseException as error:
             self._drop()
-            raise DeliveryError(f"the mail server answered {error.smtp_code}") from None
+            raise DeliveryError(
+                kept("the mail server answered %(code)s") % {"code": error.smtp_code}
+            ) from None
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
             raise DeliveryError(
-                f"the mail server cannot be reached ({type(error).__name__})", host_down=True
+                kept("the mail server cannot be reached (%(why)s)") % {"why": type(error).__name__},
+                host_down=True,
             ) from None
 
     def _drop(self) -> None:
@@ -138,15 +143,16 @@ class _Line:
 
 def message(notice: Notice) -> EmailMultiAlternatives:
     """The mail: plain text, with the same as HTML beside it, and nothing to be fetched."""
-    context = {"notice": notice}
-    subject = render_to_string("alerts/mail/subject.txt", context)
-    mail = EmailMultiAlternatives(
-        subject=" ".join(subject.split()),
-        body=render_to_string("alerts/mail/body.txt", context),
-        to=[notice.address],
-        headers=_headers(notice),
-    )
-    mail.attach_alternative(render_to_string("alerts/mail/body.html", context), "text/html")
+    with override(notice.language):
+        context = {"notice": notice}
+        subject = render_to_string("alerts/mail/subject.txt", context)
+        mail = EmailMultiAlternatives(
+            subject=" ".join(subject.split()),
+            body=render_to_string("alerts/mail/body.txt", context),
+            to=[notice.address],
+            headers=_headers(notice),
+        )
+        mail.attach_alternative(render_to_string("alerts/mail/body.html", context), "text/html")
     return mail
 
 

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_noop as _
 
 from alerts.channels import calling
 from alerts.channels.base import DeliveryError, Notice, Send
+from crc.members.retold import kept
 from crc.outbound import OutboundError
 
 # One message after the connection stands: writing it, and the other side closing in good order.
@@ -109,7 +110,9 @@ async def _hand_over(
                             pass
     except (OSError, TimeoutError):
         writer.transport.abort()
-        raise DeliveryError("the collector broke off the connection", host_down=True) from None
+        raise DeliveryError(
+            kept("the collector broke off the connection"), host_down=True
+        ) from None
     writer.close()
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(SECONDS / 2):

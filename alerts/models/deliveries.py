@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from alerts.models.addresses import Endpoint
 from alerts.models.warnings import Alert
@@ -27,13 +28,13 @@ class Delivery(models.Model):
     class State(models.TextChoices):
         """Where the delivery stands. ``due`` is for now; ``waiting`` until ``next_try_at``."""
 
-        DUE = "due", "Due"
-        WAITING = "waiting", "Waiting"
-        SENDING = "sending", "Being sent"
-        SENT = "sent", "Sent"
-        FAILED = "failed", "Failed"
-        SKIPPED = "skipped", "Not sent"
-        FOLDED = "folded", "In another message"
+        DUE = "due", _("Due")
+        WAITING = "waiting", _("Waiting")
+        SENDING = "sending", _("Being sent")
+        SENT = "sent", _("Sent")
+        FAILED = "failed", _("Failed")
+        SKIPPED = "skipped", _("Not sent")
+        FOLDED = "folded", _("In another message")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="deliveries")
@@ -58,8 +59,9 @@ class Delivery(models.Model):
         "self", models.SET_NULL, null=True, blank=True, related_name="parts", db_index=False
     )
     touches = models.CharField(max_length=200, blank=True)
-    # Found at the moment of sending, for the health that the sends tell of.
+    # Found at the moment of sending: for the health that the sends tell of, and for the words.
     endpoint: Endpoint | None = None
+    language = "en"
 
     class Meta:
         constraints: ClassVar = [

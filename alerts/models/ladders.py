@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from alerts.models.warnings import Alert
 from crc.members.models import Organisation
@@ -57,11 +58,11 @@ class Escalation(models.Model):
     class State(models.TextChoices):
         """``ended``: everybody was called, nobody answered. ``stopped``: no answer is wanted."""
 
-        CLIMBING = "climbing", "Being called"
-        PAUSED = "paused", "Paused"
-        ANSWERED = "answered", "Answered"
-        ENDED = "ended", "Nobody answered"
-        STOPPED = "stopped", "Stopped"
+        CLIMBING = "climbing", _("Being called")
+        PAUSED = "paused", _("Paused")
+        ANSWERED = "answered", _("Answered")
+        ENDED = "ended", _("Nobody answered")
+        STOPPED = "stopped", _("Stopped")
 
     OPEN: ClassVar = (State.CLIMBING, State.PAUSED)
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from crc.members.models import Group, Organisation, User
 from sharing.models import Release, Submission
@@ -87,11 +88,11 @@ class Alert(models.Model):
     class Kind(models.TextChoices):
         """What the warning says."""
 
-        WARNING = "warning", "Warning"
-        CORROBORATION = "corroboration", "Seen by several"
-        SERVICE = "service", "From the hub"
-        TEST = "test", "Test"
-        DRILL = "drill", "Exercise"
+        WARNING = "warning", _("Warning")
+        CORROBORATION = "corroboration", _("Seen by several")
+        SERVICE = "service", _("From the hub")
+        TEST = "test", _("Test")
+        DRILL = "drill", _("Exercise")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     release = models.ForeignKey(
@@ -142,10 +143,10 @@ class Answer(models.Model):
     class Choice(models.TextChoices):
         """The four answers."""
 
-        SEEN = "seen", "Seen"
-        NOT_AFFECTED = "not-affected", "Not affected"
-        AFFECTED = "affected", "Affected"
-        CONTAINED = "contained", "Contained"
+        SEEN = "seen", _("Seen")
+        NOT_AFFECTED = "not-affected", _("Not affected")
+        AFFECTED = "affected", _("Affected")
+        CONTAINED = "contained", _("Contained")
 
     alert = models.ForeignKey(Alert, models.CASCADE, related_name="answers")
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="answers")

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
 
 from crc.members.models import User
@@ -44,8 +45,10 @@ def _logged_out(request: HttpRequest) -> HttpResponseBase:
     if request.method == "POST":
         messages.error(
             request,
-            "You had been logged out, so nothing was sent. Log in; what you wrote in a report is "
-            "kept in this tab.",
+            _(
+                "You had been logged out, so nothing was sent. Log in; what you wrote in "
+                "a report is kept in this tab."
+            ),
         )
     return redirect_to_login(request.get_full_path())
 

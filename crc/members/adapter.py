@@ -11,6 +11,11 @@ from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+
+from crc.members.language import spoken
+from crc.members.models import User
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +36,17 @@ class ClosedDoor(DefaultAccountAdapter):  # type: ignore[misc]
         site = SimpleNamespace(name=settings.HUB_NAME, domain=urlsplit(settings.BASE_URL).netloc)
         told = {**_at_base(context_, context.request.build_absolute_uri("/")), "current_site": site}
         try:
-            super().send_mail(template_prefix, email, {"hub_name": settings.HUB_NAME, **told})
+            with override(_language_of(email)):
+                super().send_mail(template_prefix, email, {"hub_name": settings.HUB_NAME, **told})
         except OSError as error:
             log.error("account mail cannot be sent: %s", type(error).__name__)
-            messages.error(context.request, "Mail cannot be sent at present. Ask the desk.")
+            messages.error(context.request, _("Mail cannot be sent at present. Ask the desk."))
+
+
+def _language_of(email: str) -> str:
+    """Mails are read by their recipient, whatever the browser that asked for them speaks."""
+    found = User.objects.filter(email=email.lower()).values_list("language", flat=True).first()
+    return spoken(found or "")
 
 
 def _at_base(told: dict[str, Any], here: str) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from allauth.account.forms import (
     ResetPasswordKeyForm,
 )
 from django.forms import Form
+from django.utils.translation import gettext_lazy as _
 
 _WORDS: Final = {
-    "login": "E-mail address",
-    "email": "E-mail address",
-    "oldpassword": "The password you have now",
-    "password1": "The new password",
-    "password2": "The new password again",
+    "login": _("E-mail address"),
+    "email": _("E-mail address"),
+    "oldpassword": _("The password you have now"),
+    "password1": _("The new password"),
+    "password2": _("The new password again"),
 }
 # In the words of the validators in the settings.
-_RULES: Final = "12 characters at least; not a common one, and not like your name or address."
+_RULES: Final = _("12 characters at least; not a common one, and not like your name or address.")
 
 
 class _Said(Form):

@@ -1,4 +1,4 @@
-"""Times on pages are the reader's; pages are nobody else's, and forms are UTF-8."""
+"""Times and words on pages are the reader's; pages are nobody else's, and forms are UTF-8."""
 
 import zoneinfo
 from collections.abc import Callable
@@ -6,8 +6,10 @@ from typing import Final
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
+from crc.members.language import spoken
 from crc.members.models import User
 
 # Set by static/app.js from what the browser knows.
@@ -41,7 +43,7 @@ class Utf8Alone:
         charset = (request.content_params or {}).get("charset", "utf-8")
         if charset.lower() not in {"utf-8", "utf8"}:
             request.encoding = "utf-8"
-            raise BadRequest("Forms are taken in UTF-8 alone.")
+            raise BadRequest(_("Forms are taken in UTF-8 alone."))
         return self.get_response(request)
 
 
@@ -59,4 +61,18 @@ class ReaderTimeZone:
             if name in zoneinfo.available_timezones():
                 with timezone.override(zoneinfo.ZoneInfo(name)):
                     return self.get_response(request)
+        return self.get_response(request)
+
+
+class ReaderLanguage:
+    """Once somebody has logged in, the language is theirs, whatever the browser asks for."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Not undone afterwards: error pages and LocaleMiddleware still have to know it."""
+        if isinstance(request.user, User):
+            translation.activate(spoken(request.user.language))
+            request.LANGUAGE_CODE = translation.get_language()
         return self.get_response(request)

@@ -78,8 +78,9 @@ async function copyFrom(button) {
     getSelection().selectAllChildren(source);
     document.execCommand("copy");
   }
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  button.dataset.idle ??= button.textContent;
+  button.textContent = document.body.dataset.copied;
+  setTimeout(() => { button.textContent = button.dataset.idle; }, 2000);
 }
 
 /* In the desk's tables the arrows move from row to row while a row's link has the focus. */
@@ -116,7 +117,7 @@ document.addEventListener("DOMContentLoaded", () => {
       const button = event.submitter || form.querySelector("button[type=submit]");
         button.disabled = true;
       button.dataset.idle ??= button.textContent;
-      button.textContent = button.dataset.busy || "Sending…";
+      button.textContent = button.dataset.busy || document.body.dataset.busy;
     }));
   document.querySelector("[data-focus]")?.focus();
 });

@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from crc.members.models import Group, Organisation, User
 from sharing.stix.markings import Tlp
@@ -24,10 +25,10 @@ def new_reference() -> str:
 class Door(models.TextChoices):
     """How a submission came in."""
 
-    FORM = "form", "Web form"
+    FORM = "form", _("Web form")
     TAXII = "taxii", "TAXII"
-    IMPORT = "import", "Import"
-    SIGHTINGS = "sightings", "Sightings"
+    IMPORT = "import", _("Import")
+    SIGHTINGS = "sightings", _("Sightings")
 
 
 class Submission(models.Model):
@@ -89,9 +90,9 @@ class Report(models.Model):
     class State(models.TextChoices):
         """Where the report stands with the desk."""
 
-        OPEN = "open", "With the desk"
-        RELEASED = "released", "Released"
-        DECLINED = "declined", "Not released"
+        OPEN = "open", _("With the desk")
+        RELEASED = "released", _("Released")
+        DECLINED = "declined", _("Not released")
 
     submission = models.OneToOneField(Submission, models.CASCADE, primary_key=True)
     author = models.ForeignKey(User, models.PROTECT, related_name="reports")

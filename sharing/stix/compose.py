@@ -327,6 +327,15 @@ def _creator(hub: Hub, terms: ReleaseTerms, at: datetime) -> Json:
     )
 
 
+INCIDENT: Final = "Incident"
+# By how many systems are hit: none, one, more.
+TITLES: Final = (
+    "%(attack)s at a port member",
+    "%(attack)s at a port member: %(system)s",
+    "%(attack)s at a port member: %(system)s and %(more)s more",
+)
+
+
 def title_for(report: IncidentReport) -> str:
     """The standard title: what, on which system, at nobody in particular."""
     hit = [
@@ -336,10 +345,9 @@ def title_for(report: IncidentReport) -> str:
     ]
     what = ATTACKS[report.attack].label
     if report.attack is AttackKind.OTHER:
-        what = "Incident"
-    where = f": {hit[0].lower()}" if hit else ""
-    more = f" and {len(hit) - 1} more" if len(hit) > 1 else ""
-    return f"{what} at a port member{where}{more}"
+        what = INCIDENT
+    words = {"attack": what, "system": hit[0].lower() if hit else "", "more": len(hit) - 1}
+    return TITLES[min(len(hit), 2)] % words
 
 
 def leaks(graph: Iterable[Json], words: Iterable[str]) -> list[str]:

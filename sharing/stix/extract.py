@@ -159,6 +159,27 @@ _FILE_ENDINGS: Final = frozenset(
 _NARROW: Final = {0xFEE0 + code: code for code in range(0x21, 0x7F)}
 _RECIPIENT: Final = "a recipient, who is not the attacker"
 _NUMBER: Final = "the number of a message, not an address"
+_INCOMPLETE: Final = "not a complete address"
+_FILLER: Final = "a filler, not a hash"
+_VERSION: Final = "a version number"
+_BAD_PARTS: Final = "not an address: each part must be 0 to 255"
+_RESERVED: Final = "a private or reserved address, not one on the internet"
+_FILE: Final = "a file name"
+_NO_SUCH_ENDING: Final = "no such top-level domain"
+_THEIR_OWN: Final = "belongs to the reporting organisation"
+# Why something is left out, for the pages that say it in the reader's language.
+REASONS: Final = (
+    _RECIPIENT,
+    _NUMBER,
+    _INCOMPLETE,
+    _FILLER,
+    _VERSION,
+    _BAD_PARTS,
+    _RESERVED,
+    _FILE,
+    _NO_SUCH_ENDING,
+    _THEIR_OWN,
+)
 _HEADERS_APART: Final = {
     **dict.fromkeys(
         (
@@ -267,9 +288,9 @@ def _url(shown: str, before: str) -> tuple[IndicatorKind, str]:
         name = urlsplit(value).hostname
         urlsplit(value).port  # noqa: B018 - raises when it is no port
     except ValueError:
-        raise _NotOne("not a complete address") from None
+        raise _NotOne(_INCOMPLETE) from None
     if not name:
-        raise _NotOne("not a complete address")
+        raise _NotOne(_INCOMPLETE)
     _host(name)
     return IndicatorKind.URL, value
 
@@ -279,9 +300,9 @@ def _ascii(host: str) -> str:
     try:
         plain = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:
-        raise _NotOne("not a complete address") from None
+        raise _NotOne(_INCOMPLETE) from None
     if not _AUTHORITY.fullmatch(plain):
-        raise _NotOne("not a complete address")
+        raise _NotOne(_INCOMPLETE)
     return plain
 
 
@@ -317,18 +338,18 @@ def _cve(shown: str, before: str) -> tuple[IndicatorKind, str]:
 
 def _hash(shown: str, before: str) -> tuple[IndicatorKind, str]:
     if len(set(shown.lower())) < 4:
-        raise _NotOne("a filler, not a hash")
+        raise _NotOne(_FILLER)
     return _HASH_KINDS[len(shown)], shown.lower()
 
 
 def _ipv4(shown: str, before: str) -> tuple[IndicatorKind, str]:
     if _VERSION_BEFORE.search(before):
-        raise _NotOne("a version number")
+        raise _NotOne(_VERSION)
     plain = _plain(shown)
     try:
         address = ipaddress.IPv4Address(plain)
     except ValueError:
-        raise _NotOne("not an address: each part must be 0 to 255") from None
+        raise _NotOne(_BAD_PARTS) from None
     _must_be_public(address)
     return IndicatorKind.IPV4, str(address)
 
@@ -345,24 +366,24 @@ def _ipv6(shown: str, before: str) -> tuple[IndicatorKind, str]:
 
 def _must_be_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     if not is_public(address):
-        raise _NotOne("a private or reserved address, not one on the internet")
+        raise _NotOne(_RESERVED)
 
 
 def _domain(shown: str, before: str) -> tuple[IndicatorKind, str]:
     name = _plain(shown).lower().rstrip(".")
     ending = name.rpartition(".")[2]
     if ending in _FILE_ENDINGS:
-        raise _NotOne("a file name")
+        raise _NotOne(_FILE)
     if "_" in name.rpartition(".")[0].rpartition(".")[2]:
         raise _NotOne("")
     if ending not in EXERCISE_ENDINGS and suffixes().publicsuffix(name) in {None, name}:
-        raise _NotOne("" if ending.isdecimal() else "no such top-level domain")
+        raise _NotOne("" if ending.isdecimal() else _NO_SUCH_ENDING)
     return IndicatorKind.DOMAIN, name
 
 
 def _must_be_foreign(kind: IndicatorKind, value: str, own: frozenset[str]) -> None:
     if own and any(name in own for name in itself_and_parents(host_of(kind, value))):
-        raise _NotOne("belongs to the reporting organisation")
+        raise _NotOne(_THEIR_OWN)
 
 
 def host_of(kind: IndicatorKind, value: str) -> str:

@@ -47,6 +47,11 @@ def known_as(kind: IndicatorKind, value: str) -> str:
     return found.reason
 
 
+def reasons() -> list[str]:
+    """All that ``known_as`` may say."""
+    return sorted({listed.reason for listed in _listed().values()})
+
+
 def is_open_to_anybody(domain: str) -> bool:
     """Whether what is in a listed domain belongs to whoever made it, as in a mail service's."""
     return domain in _listed() and _listed()[domain].below is not _Below.HELD

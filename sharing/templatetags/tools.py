@@ -5,20 +5,21 @@ from datetime import timedelta
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_noop
 
 from sharing.models import ToolHour
-from sharing.tooluse import words
+from sharing.tooluse import words as told
 from sharing.tooluse.rhythm import State
 
 register = template.Library()
 
 _LIGHTS = {
-    State.NEVER: ("○", "Never used"),
-    State.FINE: ("●", "Fine"),
-    State.LATE: ("◐", "Late"),
-    State.SILENT: ("■", "Silent"),
-    State.FAILING: ("▲", "Failing"),
-    State.ENDED: ("✕", "Ended"),
+    State.NEVER: ("○", gettext_noop("Never used")),
+    State.FINE: ("●", gettext_noop("Fine")),
+    State.LATE: ("◐", gettext_noop("Late")),
+    State.SILENT: ("■", gettext_noop("Silent")),
+    State.FAILING: ("▲", gettext_noop("Failing")),
+    State.ENDED: ("✕", gettext_noop("Ended")),
 }
 _BAR, _HIGH = 10, 40
 
@@ -31,7 +32,7 @@ def light(state: State) -> SafeString:
         '<span class="light light-{}"><span aria-hidden="true">{}</span> {}</span>',
         state.value,
         shape,
-        word,
+        gettext(word),
     )
 
 
@@ -39,16 +40,20 @@ def light(state: State) -> SafeString:
 def span(length: timedelta) -> str:
     """A length of time in its largest unit."""
     seconds = round(length.total_seconds())
-    for unit, word in ((86_400, "days"), (3_600, "h"), (60, "min")):
+    for unit, words in (
+        (86_400, gettext("%(count)s days")),
+        (3_600, gettext("%(count)s h")),
+        (60, gettext("%(count)s min")),
+    ):
         if seconds >= 2 * unit:
-            return f"{round(seconds / unit)} {word}"
-    return f"{max(1, seconds)} s"
+            return words % {"count": round(seconds / unit)}
+    return gettext("%(count)s s") % {"count": max(1, seconds)}
 
 
 @register.simple_tag
 def advice(status: int, reason: str) -> str:
     """What to change after a failed request."""
-    return words.advice(status, reason)
+    return told.advice(status, reason)
 
 
 @register.simple_tag
@@ -66,11 +71,11 @@ def day(hours: list[ToolHour]) -> SafeString:
     )
     return format_html(
         '<svg class="day" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" '
-        'aria-label="{} requests in the last 24 hours, {} failed">{}</svg>',
+        'aria-label="{}">{}</svg>',
         _BAR * len(hours),
         _HIGH + 1,
-        requests,
-        failed,
+        gettext("%(requests)s requests in the last 24 hours, %(failed)s failed")
+        % {"requests": requests, "failed": failed},
         drawn,
     )
 
@@ -82,10 +87,11 @@ def setting(name: str, value: str, *, copy: bool = True) -> SafeString:
         return format_html("<div><dt>{}</dt><dd>{}</dd></div>", name, value)
     return format_html(
         '<div><dt>{}</dt><dd class="copy"><code>{}</code> <button class="second" type="button" '
-        'data-copy hidden aria-label="Copy {}">Copy</button></dd></div>',
+        'data-copy hidden aria-label="{}">{}</button></dd></div>',
         name,
         value,
-        name,
+        gettext("Copy %(name)s") % {"name": name},
+        gettext("Copy"),
     )
 
 
@@ -94,8 +100,9 @@ def copyable(content: SafeString, name: str) -> SafeString:
     """Lines to copy as they are. The content comes escaped out of the template."""
     return format_html(
         '<div class="copy block"><pre data-name="{}">{}</pre><button class="second" type="button" '
-        'data-copy hidden aria-label="Copy the lines for {}">Copy</button></div>',
+        'data-copy hidden aria-label="{}">{}</button></div>',
         name,
         SafeString(content.strip("\n")),
-        name,
+        gettext("Copy the lines for %(name)s") % {"name": name},
+        gettext("Copy"),
     )

@@ -1,12 +1,16 @@
 """What templates say the same way everywhere: markings, severities, times."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from django import template
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
+
+from crc.members import retold as retelling
 
 register = template.Library()
 
@@ -29,8 +33,32 @@ def severity(level: str) -> SafeString:
         '<span class="severity severity-{}"><span aria-hidden="true">{}</span> {}</span>',
         level,
         _SHAPES.get(level, "○"),
-        level.capitalize(),
+        severity_words(level),
     )
+
+
+@register.filter
+def severity_words(level: str) -> str:
+    """A severity's name."""
+    return {
+        "info": gettext("Info"),
+        "low": gettext("Low"),
+        "medium": gettext("Medium"),
+        "high": gettext("High"),
+        "critical": gettext("Critical"),
+    }.get(level, level.capitalize())
+
+
+@register.filter
+def retold(text: str) -> str:
+    """A sentence that a row keeps in English, in the reader's language."""
+    return retelling.retold(text)
+
+
+@register.filter
+def listed(words: Iterable[object]) -> str:
+    """Words one after the other, as the reader's language parts them."""
+    return ("、" if get_language() == "ja" else ", ").join(map(str, words))
 
 
 @register.simple_tag
@@ -40,7 +68,7 @@ def when(moment: datetime | str | None) -> SafeString:
     None, and the empty text that a template makes of what is not there, is "never".
     """
     if not isinstance(moment, datetime):
-        return format_html('<span class="quiet">{}</span>', "never")
+        return format_html('<span class="quiet">{}</span>', gettext("never"))
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
         moment.isoformat(),
@@ -69,10 +97,13 @@ def took(time: timedelta | None) -> str:
 def _words(moment: datetime) -> str:
     age = timezone.now() - moment
     if timedelta(0) <= age < timedelta(minutes=1):
-        return "just now"
+        return gettext("just now")
     if timedelta(0) <= age < timedelta(hours=1):
-        return f"{age.seconds // 60} min ago"
+        return gettext("%(minutes)s min ago") % {"minutes": age.seconds // 60}
     local = timezone.localtime(moment)
     if timedelta(0) <= age < timedelta(days=1):
-        return f"{age.seconds // 3600} h ago, {local:%H:%M}"
-    return f"{local:%Y-%m-%d %H:%M}"
+        return gettext("%(hours)s h ago, %(time)s") % {
+            "hours": age.seconds // 3600,
+            "time": f"{local:%H:%M}",
+        }
+    return date_format(local, gettext("Y-m-d H:i"))

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.core.validators import validate_email
@@ -46,6 +47,11 @@ class Command(HubCommand):
             help="an address that warnings go to; may be given several times",
         )
         parser.add_argument(
+            "--language",
+            choices=dict(settings.LANGUAGES),
+            help="of the mails to the contacts named here; English for a new one",
+        )
+        parser.add_argument(
             "--telltale",
             action="append",
             metavar="WORD",
@@ -78,7 +84,11 @@ class Command(HubCommand):
                 },
             )
             for email in options["contact"]:
-                Contact.objects.get_or_create(organisation=organisation, email=email.lower())
+                Contact.objects.update_or_create(
+                    organisation=organisation,
+                    email=email.lower(),
+                    defaults={"language": options["language"]} if options["language"] else {},
+                )
             alias = collections.inbox(organisation).alias
             audit.record(
                 "member.added" if made else "member.changed",

@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
@@ -29,6 +30,11 @@ class Command(HubCommand):
         parser.add_argument("--member", required=True, help="the member's slug")
         parser.add_argument("--role", default=UserRole.MEMBER, choices=UserRole.values)
         parser.add_argument("--name", default="")
+        parser.add_argument(
+            "--language",
+            choices=dict(settings.LANGUAGES),
+            help="of pages and mails; English for a new user, who can change it",
+        )
         parser.add_argument(
             "--password-stdin",
             action="store_true",
@@ -55,6 +61,7 @@ class Command(HubCommand):
             if user.organisation_id != organisation.pk:
                 raise CommandError(f"{email} belongs to {user.organisation.slug}.")
             user.role, user.name = options["role"], options["name"] or user.name
+            user.language = options["language"] or user.language
             user.is_active = True
             user.set_password(password)
             user.save()

@@ -1,0 +1,59 @@
+"""Sentences that rows keep, read in the language of whoever looks.
+
+Why a report is held or a send failed is found by a worker, which has no reader, and is stored in
+English. ``kept`` marks such a sentence; ``retold`` knows it again, with what was filled in. The
+catalogue itself is the list of them: they stand in it under the context CONTEXT.
+"""
+
+import re
+from functools import cache
+from typing import Final
+
+from django.utils.translation import get_language, pgettext
+from django.utils.translation.trans_real import translation
+
+CONTEXT: Final = "kept"
+_BLANK: Final = re.compile(r"%\\\((\w+)\\\)s")
+
+
+def kept(msgid: str) -> str:
+    """The sentence as it is; ``%(name)s`` is filled in by the caller."""
+    return msgid
+
+
+def retold(text: str) -> str:
+    """A kept sentence in the reader's language; any other text as it is.
+
+    What is filled in is retold too: a reason may hold others, one by one between commas.
+    """
+    said: str = pgettext(CONTEXT, text) if text else ""
+    if said != text:
+        return said
+    for msgid, form in _sentences(get_language() or ""):
+        found = form.fullmatch(text)
+        if found:
+            filled = {name: _parts(part) for name, part in found.groupdict().items()}
+            return pgettext(CONTEXT, msgid) % filled
+    return text
+
+
+def _parts(text: str) -> str:
+    parts = text.split(", ")
+    told = [retold(part) for part in parts]
+    # A word may have a comma of its own.
+    known = all(said != part for said, part in zip(told, parts, strict=True))
+    return ", ".join(told) if known else retold(text)
+
+
+@cache
+def _sentences(language: str) -> list[tuple[str, re.Pattern[str]]]:
+    """Those with blanks. Those that begin with one, or are short, come last: they fit by chance."""
+    if not language:
+        return []
+    held = translation(language)._catalog  # type: ignore[attr-defined]
+    known = (key.partition("\x04") for key in held.keys() if isinstance(key, str))  # noqa: SIM118
+    blanks = [msgid for context, _, msgid in known if context == CONTEXT and "%(" in msgid]
+    return [
+        (msgid, re.compile(_BLANK.sub(r"(?P<\1>.*?)", re.escape(msgid)), re.DOTALL))
+        for msgid in sorted(blanks, key=lambda msgid: (msgid.startswith("%("), -len(msgid)))
+    ]
