@@ -74,64 +74,52 @@ def figures(env: dict[str, str], to: sinks.Sinks, words: Sequence[str]) -> dict[
 def rows(where: str, found: dict[str, Any], *, small: bool) -> list[Row]:
     """The table's rows for one hub."""
     limit = 10.0 if where == EMBEDDED else 5.0
-    full = not small
+    release, webhooks, backlog = found["release"], found["webhooks"], found["backlog"]
+
+    def made(work: str, value: float, unit: str, **more: Any) -> Row:
+        return row(f"{work} ({where})", value, unit, judged=not small, **more)
+
     return [
-        row(
-            f"one warning to {found['release']['rows']:,} addresses, p99 ({where})",
-            found["release"]["p99"],
+        made(
+            f"one warning to {release['rows']:,} addresses, p99",
+            release["p99"],
             "s",
             at_most=limit,
-            judged=full,
-            last_of_each_round=found["release"]["last"],
+            last_of_each_round=release["last"],
         ),
-        row(
-            f"the last of them, worst round ({where})",
-            max(found["release"]["last"]),
-            "s",
-            at_most=limit,
-            judged=full,
-        ),
-        row(
-            f"signed webhooks delivered and recorded ({where})",
-            found["webhooks"]["rate"],
-            "per s",
-            at_least=2000,
-            judged=full,
-        ),
-        row(
-            f"the same against a bare aiohttp loop ({where})",
-            found["webhooks"]["rate"],
+        made("the last of them, worst round", max(release["last"]), "s", at_most=limit),
+        made("signed webhooks delivered and recorded", webhooks["rate"], "per s", at_least=2000),
+        made(
+            "the same against a bare aiohttp loop",
+            webhooks["rate"],
             "per s",
             ratio_at_least=0.25,
             peer="bare aiohttp",
             peer_value=found["bare"],
-            judged=full,
         ),
-        row(
-            f"the healthy 80 % while 10 % hang and 10 % refuse ({where})",
+        made(
+            "the healthy 80 % while 10 % hang and 10 % refuse",
             found["trouble"]["rate"],
             "per s",
             ratio_at_least=0.8,
-            peer="all healthy, the same share",
-            peer_value=found["webhooks"]["rate"] * 0.8,
-            judged=full,
+            peer="the same members, all healthy",
+            peer_value=webhooks["healthy"],
         ),
-        row(
-            f"backlog of {found['backlog']['rows']:,} drained ({where})",
-            found["backlog"]["rate"],
+        made(
+            f"backlog of {backlog['rows']:,} drained",
+            backlog["rate"],
             "per s",
             at_least=1000,
-            judged=full,
-            critical_done_after_s=found["backlog"]["critical_done"],
-            all_done_after_s=found["backlog"]["all_done"],
+            critical_done_after_s=backlog["critical_done"],
+            all_done_after_s=backlog["all_done"],
         ),
-        row(
-            f"database statements for each delivered row ({where})",
+        made(
+            "database statements for each delivered row",
             found["statements"]["each"],
             "",
             at_most=3,
-            judged=full,
         ),
+        made("webhooks sent, by the rows alone", found["unheard"], "", at_most=0),
     ]
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp  # noqa: TID251 - the peer
 import django
+import orjson
 import uvloop
 
 django.setup()
@@ -28,9 +29,10 @@ from django.db import connection, transaction  # noqa: E402
 from django.db.models import Max, Min  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from alerts import fanout, sending, tasks  # noqa: E402
+from alerts import fanout, notices, sending, tasks  # noqa: E402
 from alerts.audience import Address  # noqa: E402
-from alerts.channels import signing  # noqa: E402
+from alerts.channels import signing, webhook  # noqa: E402
+from alerts.channels.base import Notice  # noqa: E402
 from alerts.models import Alert, Delivery, Endpoint  # noqa: E402
 from alerts.severity import Severity  # noqa: E402
 from bench.servers import process  # noqa: E402
@@ -161,11 +163,21 @@ def burst(release: Release, alerts: int, to: Sequence[Address]) -> list[Alert]:
     return made
 
 
+def healthy(members: int) -> dict[str, Any]:
+    """The deliveries to those whom no trouble is made for: all but the first fifth."""
+    rows = Endpoint.objects.order_by("pk").values_list("organisation_id", flat=True)
+    return {"organisation__in": list(rows[members // 5 : members])}
+
+
 def webhook_rate(release: Release, alerts: int, members: int) -> dict[str, Any]:
-    """Signed webhooks delivered and recorded a second."""
+    """Signed webhooks delivered and recorded a second: to all, and to those healthy later, too."""
     made = burst(release, alerts, webhooks(members))
     settle(600, unsent(alert__in=made))
-    return {"rows": alerts * members, "rate": rate(made)}
+    return {
+        "rows": alerts * members,
+        "rate": rate(made),
+        "healthy": rate(made, **healthy(members)),
+    }
 
 
 def with_trouble(release: Release, alerts: int, members: int, sinks: Sinks) -> dict[str, Any]:
@@ -177,9 +189,9 @@ def with_trouble(release: Release, alerts: int, members: int, sinks: Sinks) -> d
         endpoint.address = f"http://{loopback(number)}:{port}/hub"
     Endpoint.objects.bulk_update(endpoints[: 2 * tenth], ["address"])
     made = burst(release, alerts, webhooks(members))
-    healthy = {"organisation__in": [e.organisation_id for e in endpoints[2 * tenth :]]}
-    settle(600, unsent(alert__in=made, **healthy))
-    found = rate(made, **healthy)
+    well = healthy(members)
+    settle(600, unsent(alert__in=made, **well))
+    found = rate(made, **well)
     Delivery.objects.filter(alert__in=made).exclude(state=Delivery.State.SENT).delete()
     for endpoint in endpoints[: 2 * tenth]:
         endpoint.address = endpoint.address.rsplit(":", 1)[0] + f":{sinks.quick}/hub"
@@ -229,9 +241,25 @@ def statements(release: Release, alerts: int, members: int) -> dict[str, Any]:
     return {"rows": ended, "each": asked / ended}
 
 
-def bare(members: int, count: int, port: int) -> float:
-    """The limit: a bare aiohttp loop posting the same bodies, unsigned and unrecorded."""
-    body = json.dumps({"type": "alert.corroboration", "data": {"body": "x" * BODY_BYTES}}).encode()
+def posted() -> bytes:
+    """What one of the webhooks carried."""
+    row = Delivery.objects.filter(channel="webhook").first()
+    assert row
+    [(_, notice)] = notices.prepare([row])
+    assert isinstance(notice, Notice)
+    return orjson.dumps(webhook.event(notice))
+
+
+def unheard(ids: Path) -> int:
+    """Webhooks that the rows call sent and no receiver noted."""
+    time.sleep(1.0)  # nginx writes ten times a second
+    noted = {line.partition(" ")[0] for line in ids.read_text().splitlines()}
+    sent = Delivery.objects.filter(channel="webhook", state=Delivery.State.SENT)
+    return sum(str(pk) not in noted for pk in sent.values_list("pk", flat=True).iterator())
+
+
+def bare(body: bytes, members: int, count: int, port: int) -> float:
+    """The limit: a bare aiohttp loop posting the same body, unsigned and unrecorded."""
     urls = [f"http://{loopback(n)}:{port}/hub" for n in range(members)]
 
     async def run() -> float:
@@ -279,13 +307,14 @@ def main() -> None:
     seed(options.members, sinks)
     release = a_release()
     members, alerts = options.members, options.burst
-    figures: dict[str, Any] = {"bare": bare(members, 20 * members, sinks.quick)}
-    figures["statements"] = statements(release, alerts, members)
+    figures: dict[str, Any] = {"statements": statements(release, alerts, members)}
+    figures["bare"] = bare(posted(), members, 20 * members, sinks.quick)
     with hub(folder):
         figures["release"] = release_to_last(options.rounds, release)
         figures["webhooks"] = webhook_rate(release, alerts, members)
         figures["trouble"] = with_trouble(release, alerts, members, sinks)
         figures["backlog"] = backlog(release, options.backlog, members)
+    figures["unheard"] = unheard(sinks.ids)
     print(json.dumps(figures))
 
 

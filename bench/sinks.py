@@ -11,17 +11,18 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from bench.servers import DidNotStart, free_port, process
 
-HOSTS_EACH = 250
+FIRST = ip_address("127.1.0.1")
 
 
 def loopback(number: int) -> str:
     """One of this machine's own addresses, each a host of its own to the hub."""
-    return f"127.{1 + number // (HOSTS_EACH * 250)}.{1 + number // HOSTS_EACH % 250}.{1 + number % HOSTS_EACH}"  # noqa: E501
+    return str(FIRST + number)
 
 
 _NGINX = """

@@ -28,7 +28,7 @@ from crc.demo import morning
 from crc.demo.actors import HookSink, MailSink
 from crc.demo.cast import DESK, MEMBERS, Cast, seed
 from crc.demo.step import StepFailed, say
-from crc.runner import die_with_parent
+from crc.supervisor import die_with_parent
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 FOLDER: Final = ROOT / "var" / "demo"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from crc import broker, runner
+from crc import broker, runner, supervisor
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_named_broker_is_used_and_none_is_started(
     started: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("REDIS_URL", started)
-    hub = runner.Supervisor()
+    hub = supervisor.Supervisor()
     runner._start_broker(hub, tmp_path)
     assert hub.children == []
 

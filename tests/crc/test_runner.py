@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crc import broker, runner
+from crc import broker, runner, supervisor
 from tests.hub import ROOT, running_hub
 from tests.patience import PATIENCE
 
@@ -40,9 +40,9 @@ def gone(processes: list[int], seconds: float = PATIENCE) -> bool:
     return False
 
 
-def python(name: str, code: str, *arguments: object) -> runner.Child:
+def python(name: str, code: str, *arguments: object) -> supervisor.Child:
     """A part of the hub that only does ``code``."""
-    return runner.Child(name, [sys.executable, "-c", code, *map(str, arguments)])
+    return supervisor.Child(name, [sys.executable, "-c", code, *map(str, arguments)])
 
 
 def content(path: Path, seconds: float = PATIENCE) -> str:
@@ -57,12 +57,12 @@ def content(path: Path, seconds: float = PATIENCE) -> str:
 
 def test_what_dies_comes_back_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(runner, "say", said.append)
-    monkeypatch.setattr(runner, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(runner, "LONGEST_WAIT", 0.04)
-    hub = runner.Supervisor()
+    monkeypatch.setattr(supervisor, "say", said.append)
+    monkeypatch.setattr(supervisor, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(supervisor, "LONGEST_WAIT", 0.04)
+    hub = supervisor.Supervisor()
     hub.run(python("part", "raise SystemExit(3)"))
-    with pytest.raises(runner.CannotStart, match="part stopped 5 times in a row right after"):
+    with pytest.raises(supervisor.CannotStart, match="part stopped 5 times in a row right after"):
         hub.watch()
     waits = [line.rpartition("again in ")[2] for line in said]
     assert waits == ["0.01 s", "0.02 s", "0.04 s", "0.04 s"]
@@ -70,10 +70,10 @@ def test_what_dies_comes_back_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_part_that_ran_a_while_gets_a_fresh_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "SETTLED_AFTER", 0)
+    monkeypatch.setattr(supervisor, "SETTLED_AFTER", 0)
     child = python("part", "")
     child.start()
-    child.failures, child.soon, child.started = 7, 4, time.monotonic() - runner.SOON
+    child.failures, child.soon, child.started = 7, 4, time.monotonic() - supervisor.SOON
     assert child.process
     child.process.wait()
     child.watch()
@@ -96,7 +96,7 @@ def test_what_a_dead_part_had_started_goes_before_it_comes_back(tmp_path: Path) 
 def test_parts_stop_in_reverse_order_and_a_deaf_one_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(supervisor, "STOP_SECONDS", 0.5)
     notes = tmp_path / "notes"
     obeys = """
 import signal, sys, time
@@ -115,7 +115,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 Path(sys.argv[1]).write_text("ready")
 time.sleep(600)
 """
-    hub = runner.Supervisor()
+    hub = supervisor.Supervisor()
     hub.run(python("broker", obeys, notes, "broker ", tmp_path / "a"))
     hub.run(python("web", obeys, notes, "web ", tmp_path / "b"))
     hub.run(python("worker", deaf, tmp_path / "c"))
@@ -133,8 +133,8 @@ def test_kill_9_of_a_supervisor_takes_its_parts_with_it(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys; from crc import runner; hub = runner.Supervisor()\n"
-            f"hub.run(runner.Child('part', [sys.executable, '-c', {SLEEPS!r}]))\n"
+            "import sys; from crc import supervisor; hub = supervisor.Supervisor()\n"
+            f"hub.run(supervisor.Child('part', [sys.executable, '-c', {SLEEPS!r}]))\n"
             "print(hub.children[0].process.pid, flush=True); hub.watch()",
         ],
         cwd=ROOT,
@@ -152,7 +152,9 @@ def test_kill_9_of_a_supervisor_takes_its_parts_with_it(tmp_path: Path) -> None:
 
 def test_one_runner_for_one_folder(tmp_path: Path) -> None:
     lock = runner.locked(tmp_path)
-    with pytest.raises(runner.CannotStart, match=rf"already running .* \(process {os.getpid()}\)"):
+    with pytest.raises(
+        supervisor.CannotStart, match=rf"already running .* \(process {os.getpid()}\)"
+    ):
         runner.locked(tmp_path)
     lock.close()
     runner.locked(tmp_path).close()
@@ -160,7 +162,7 @@ def test_one_runner_for_one_folder(tmp_path: Path) -> None:
 
 def test_the_next_runner_waits_for_the_broker_of_one_that_was_killed(tmp_path: Path) -> None:
     lock = runner.locked(tmp_path)
-    old = runner.Child(
+    old = supervisor.Child(
         "broker", [sys.executable, "-c", "import time; time.sleep(1)"], (lock.fileno(),)
     )
     old.start()
@@ -182,7 +184,7 @@ def test_a_free_port_is_found_for_0() -> None:
     [("127.0.0.1", 70000, "not a port"), ("no-such-host.invalid", 8000, "cannot be used")],
 )
 def test_an_address_that_cannot_be_is_said(host: str, port: int, said: str) -> None:
-    with pytest.raises(runner.CannotStart, match=said):
+    with pytest.raises(supervisor.CannotStart, match=said):
         runner._free_port(host, port)
 
 
@@ -196,8 +198,8 @@ def test_a_named_broker_that_is_down_names_the_setting(
 ) -> None:
     monkeypatch.setattr(broker.wait_ready, "__kwdefaults__", {"timeout": 0.1})
     monkeypatch.setenv("REDIS_URL", f"unix://{tmp_path}/none.sock")
-    with pytest.raises(runner.CannotStart, match="REDIS_URL is set, but"):
-        runner._start_broker(runner.Supervisor(), tmp_path)
+    with pytest.raises(supervisor.CannotStart, match="REDIS_URL is set, but"):
+        runner._start_broker(supervisor.Supervisor(), tmp_path)
 
 
 @pytest.mark.slow
