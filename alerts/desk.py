@@ -91,6 +91,7 @@ def queue(request: MemberRequest) -> HttpResponse:
             "shows": [(key, words, counts.get(key)) for key, (words, _) in _SHOWS.items()],
             "show": show,
             "open": counts["open"],
+            "asked": counts["asked"],
             "limit": _QUEUE,
             "alerts": [(one.alert, one) for one in summaries(alerts)],
             "unanswered": escalation.unanswered(_UNANSWERED),

@@ -6,11 +6,12 @@ Raising decided who should know; this decides, at the moment of sending, who sti
 import base64
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
@@ -77,11 +78,12 @@ class _Obstacles:
         self._spoken = audience.languages(members) if "email" in channels else {}
         self._over = _over(rows)
         self._closed = _closed(alerts.values())
-        firsts = _firsts(rows, alerts)
+        firsts = _firsts(rows, alerts, closed=self._closed)
         for row in rows:
             row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
             row.endpoint = endpoints.get(_address(row))
-            row.first = firsts.get((row.alert.release_id, _address(row)))
+            if row.alert.kind in Alert.CORRECTIONS:
+                row.first = firsts.get((row.alert.release_id, _address(row)))
             mailbox = self._spoken.get(_address(row), "en")
             row.language = row.endpoint.language if row.endpoint else mailbox
 
@@ -152,14 +154,19 @@ def _closed(alerts: Iterable[Alert]) -> dict[uuid.UUID | None, Alert]:
 
 
 def _firsts(
-    deliveries: Iterable[Delivery], alerts: Mapping[uuid.UUID, Alert]
+    deliveries: Iterable[Delivery],
+    alerts: Mapping[uuid.UUID, Alert],
+    closed: Collection[uuid.UUID | None],
 ) -> dict[tuple[uuid.UUID | None, audience.Address], Delivery]:
-    """By release and address what was got first, where one of these corrects it."""
+    """By release and address what was got first, or still will be, where one of these corrects it.
+
+    Of what is closed, nothing will be.
+    """
     corrections = [row for row in deliveries if alerts[row.alert_id].kind in Alert.CORRECTIONS]
     if not corrections:
         return {}
     rows = Delivery.objects.filter(
-        GOT | UNSENT,
+        GOT | (UNSENT & ~Q(alert__release__in=closed)),
         alert__release__in={alerts[row.alert_id].release_id for row in corrections},
         organisation__in={row.organisation_id for row in corrections},
         channel__in={row.channel for row in corrections},

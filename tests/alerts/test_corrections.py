@@ -10,8 +10,9 @@ import time_machine
 from django.core import mail
 from django.utils import timezone
 
-from alerts import corrections, escalation, outbox
+from alerts import corrections, escalation, notices, outbox
 from alerts.channels import signing
+from alerts.channels.base import Notice
 from alerts.models import Alert, Delivery, Endpoint, Escalation
 from crc.members.models import User
 from sharing.models import Release, Report
@@ -243,6 +244,45 @@ def test_a_correction_that_is_late_itself_gives_way_to_the_last_word(
     clock.shift(HOUR)  # the worker that had the update is gone
     port.sweep()
     assert [("Withdrawn" in message.subject) for message in mailed()] == [False, True]
+
+
+def test_a_first_message_that_comes_back_unsent_is_owed_no_correction(
+    port: Port, clock: Any
+) -> None:
+    report = port.file("north", **OVERLOAD)
+    port.sweep()
+    first = row(port)
+    Delivery.objects.filter(pk=first.pk).update(
+        state=State.SENDING, lease_until=timezone.now() + MINUTE
+    )
+    mail.outbox.clear()
+    clock.shift(MINUTE / 2)
+    correction = withdraw(port, report)
+    # The mail server did not take it; the sender will try again.
+    Delivery.objects.filter(pk=first.pk).update(
+        state=State.WAITING, lease_until=None, next_try_at=timezone.now() + HOUR
+    )
+    port.sweep()
+    assert row(port, alert=correction).reason == "what it corrects was never sent"
+    clock.shift(HOUR)
+    port.sweep()
+    assert row(port, alert=first.alert).reason == "withdrawn before it was sent"
+    assert mailed() == []
+
+
+def test_only_a_correction_is_about_what_its_reader_got(port: Port, clock: Any) -> None:
+    report = port.file("north", **OVERLOAD)
+    port.sweep()
+    clock.shift(HOUR)
+    further = again(port.warnings()[0], "Seen by more")
+    corrections.update(release(report), "More.", actor=port.users["desk"])
+    claimed = outbox.claim("email", 100, avoiding=(), allowance=lambda _host: 100)
+    told = [made for _held, made in notices.prepare(claimed) if isinstance(made, Notice)]
+    assert {(made.kind, made.about != "") for made in told} == {
+        ("corroboration", False),
+        ("update", True),
+    }
+    assert {made.thread_id for made in told if not made.about} == {str(further.pk)}
 
 
 def test_above_green_a_correction_says_what_it_is_and_no_more(port: Port, clock: Any) -> None:
