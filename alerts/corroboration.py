@@ -27,6 +27,7 @@ from sharing.stix.extract import IndicatorKind
 from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind, Impact, PortSystem
 from sharing.stix.wellknown import known_as
+from sharing.withdrawal import standing
 
 _INDICATOR: Final = "value:"
 _PATTERN: Final = "kind:"
@@ -197,7 +198,7 @@ def _seen_by(story: Corroboration, released: Release) -> dict[str, int]:
     seen = Observation.objects.filter(submission__corroborations=story)
     for key, source in seen.values_list("key", "source_id"):
         sources.setdefault(key, set()).add(source)
-    listed = ListedValue.objects.filter(object__release=released)
+    listed = ListedValue.objects.filter(object__in=standing(released))
     counts = {
         stix_id: len(sources.get(indicator_key(kind, value), ()))
         for stix_id, kind, value in listed.values_list("object__stix_id", "kind", "value")
@@ -206,7 +207,7 @@ def _seen_by(story: Corroboration, released: Release) -> dict[str, int]:
 
 
 def _loosest_release(story: Corroboration) -> Release | None:
-    found = Release.objects.filter(submission__corroborations=story)
+    found = Release.objects.filter(submission__corroborations=story, withdrawn_at=None)
     return min(found, key=lambda made: (Tlp(made.tlp).rank, made.released_at), default=None)
 
 
@@ -220,7 +221,8 @@ def _audience(released: Release) -> Group:
 def _severity(story: Corroboration, released: Release) -> Severity:
     """How bad it is by what the audience is told anyway: a report that is private, or released to
     fewer, does not show in the loudness of a warning."""
-    made = Release.objects.filter(submission__corroborations=story).select_related("group")
+    made = Release.objects.filter(submission__corroborations=story, withdrawn_at=None)
+    made = made.select_related("group")
     told = [
         one.pk
         for one in made

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import answers, escalation, ladder
+from alerts import answers, corrections, escalation, ladder
 from alerts.coverage import Line, coverage
 from alerts.forms import AnswerForm
 from alerts.ladder import NotPossible
@@ -64,6 +64,12 @@ def _alert(pk: str) -> Alert:
     return get_object_or_404(alerts, pk=pk)
 
 
+def _closing(alert: Alert) -> Alert | None:
+    """What has called this warning off since, if anything."""
+    closing = corrections.closed_by(alert.release) if alert.release else None
+    return closing if closing and closing.raised_at > alert.raised_at else None
+
+
 def _shown(line: Line, show: str) -> bool:
     match show:
         case "affected":
@@ -98,6 +104,7 @@ def show(request: MemberRequest, pk: str) -> HttpResponse:
         "alerts/coverage_table.html" if request.htmx else "alerts/coverage.html",
         {
             "alert": alert,
+            "closing": _closing(alert),
             "coverage": whole,
             "lines": [(line, paused.get(line.organisation.pk)) for line in wanted[:_LINES]],
             "more": max(0, len(wanted) - _LINES),

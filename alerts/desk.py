@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import assets, escalation, graphs, jumps, ladder, tasks, triage
+from alerts import assets, corrections, escalation, graphs, jumps, ladder, tasks, triage
 from alerts.coverage import summaries
 from alerts.forms import DeclineForm, ReleaseForm
 from alerts.models import Alert, DeskEntry
@@ -24,6 +24,7 @@ from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
 from crc.members.retold import retold
+from sharing import withdrawal
 from sharing.doubts import stayed_behind
 from sharing.intake import understood
 from sharing.models import Release, Report, StixObject, Submission
@@ -44,12 +45,15 @@ _JUMPS: Final = 20
 _UNANSWERED: Final = 20
 _OPEN: Final = Q(report__state=Report.State.OPEN)
 _HELD: Final = _OPEN & ~Q(report__hold_reason="")
+_ASKED: Final = Q(release__withdrawal_asked_at__isnull=False, release__withdrawn_at=None)
 # What the links above the queue show, by their word in the address.
 _SHOWS: Final = {
     "all": (gettext_lazy("Everything"), Q()),
     "open": (gettext_lazy("Open"), _OPEN),
     "held": (gettext_lazy("Held"), _HELD),
     "released": (gettext_lazy("Released"), Q(report__state=Report.State.RELEASED)),
+    "asked": (gettext_lazy("Withdrawal asked for"), _ASKED),
+    "withdrawn": (gettext_lazy("Withdrawn"), Q(report__state=Report.State.WITHDRAWN)),
     "declined": (gettext_lazy("Kept private"), Q(report__state=Report.State.DECLINED)),
     "tools": (gettext_lazy("From tools"), Q(report=None)),
 }
@@ -74,7 +78,9 @@ def queue(request: MemberRequest) -> HttpResponse:
     if show not in _SHOWS:
         raise Http404
     counts = Submission.objects.aggregate(
-        open=Count("pk", filter=_OPEN), held=Count("pk", filter=_HELD)
+        open=Count("pk", filter=_OPEN),
+        held=Count("pk", filter=_HELD),
+        asked=Count("pk", filter=_ASKED),
     )
     alerts = Alert.objects.exclude(release=None).select_related("group")[:_ALERTS]
     return render(
@@ -85,6 +91,7 @@ def queue(request: MemberRequest) -> HttpResponse:
             "shows": [(key, words, counts.get(key)) for key, (words, _) in _SHOWS.items()],
             "show": show,
             "open": counts["open"],
+            "asked": counts["asked"],
             "limit": _QUEUE,
             "alerts": [(one.alert, one) for one in summaries(alerts)],
             "unanswered": escalation.unanswered(_UNANSWERED),
@@ -106,10 +113,10 @@ def _entries(wanted: Q) -> list[Entry]:
     found = (
         Submission.objects.exclude(door__in=["import", "sightings"])
         .filter(wanted)
-        .select_related("source", "report")
+        .select_related("source", "report", "release")
         .defer("receipt", "report__narrative", "report__technical")
         .annotate(new_objects=Coalesce(Subquery(count), 0))
-        .order_by(Case(When(_OPEN, then=Value(0)), default=Value(1)), "-received_at")
+        .order_by(Case(When(_OPEN | _ASKED, then=Value(0)), default=Value(1)), "-received_at")
     )
     reports = [(submission, getattr(submission, "report", None)) for submission in found[:_QUEUE]]
     return [
@@ -172,6 +179,8 @@ def _case_page(
             "unsaid": [_(SYSTEMS[system].label) for system in unsaid(report)],
             "stories": submission.corroborations.all(),
             "alerts": [(one.alert, one) for one in summaries(made.alerts.all())] if made else [],
+            "closed": corrections.closed_by(made) if made else None,
+            "consumers": withdrawal.consumers(made) if made else [],
             "offered": offered,
             "release_form": form,
             "decline_form": decline_form or DeclineForm(),

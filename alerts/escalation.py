@@ -123,7 +123,8 @@ def _tell_the_desk(now: datetime) -> int:
     """A word to the desk for each warning whose ladders have ended; how many words."""
     untold = Escalation.objects.filter(state=State.ENDED, told=False)
     ended = untold.exclude(alert__kind=Alert.Kind.DRILL).values_list("alert", flat=True)
-    lately = Alert.objects.filter(raised_at__range=(now - DESK_WINDOW, now))
+    words = Alert.objects.filter(kind=Alert.Kind.SERVICE)  # corrections are about it, too
+    lately = words.filter(raised_at__range=(now - DESK_WINDOW, now))
     told = 0
     for pk in list(ended.order_by().distinct()):
         if not lately.filter(about=pk).exists():

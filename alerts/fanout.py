@@ -76,10 +76,15 @@ def deliver(
     As each address has chosen, unless it has to be told ``at_once``. ``step`` is the call of the
     ladder that this is; the warning itself is 0.
     """
-    rank = Severity(alert.severity).rank
     planned = (
         map(subscriptions.Planned, addresses) if at_once else subscriptions.plan(alert, addresses)
     )
+    write(alert, planned, step=step)
+
+
+def write(alert: Alert, planned: Iterable[subscriptions.Planned], *, step: int = 0) -> None:
+    """The rows as they are planned."""
+    rank = Severity(alert.severity).rank
     hotsql.insert(
         Delivery,
         _COLUMNS,

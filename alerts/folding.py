@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from alerts.models import Delivery
@@ -66,10 +67,8 @@ def leave_out(obstacles: Mapping[str, list[Delivery]]) -> None:
         )
 
 
-def let_go(deliveries: Collection[Delivery]) -> None:
+def let_go(deliveries: Collection[Delivery] | QuerySet[Delivery]) -> None:
     """These rows are not sent after all: what was folded into them is folded anew."""
-    Delivery.objects.filter(
-        folded_into__in=[row.pk for row in deliveries], state=Delivery.State.FOLDED
-    ).update(
+    Delivery.objects.filter(folded_into__in=deliveries, state=Delivery.State.FOLDED).update(
         state=Delivery.State.WAITING, folded_into=None, bundle=AGAIN, next_try_at=timezone.now()
     )

@@ -11,14 +11,15 @@ from django.utils.translation import gettext_lazy as _
 from alerts.answers import MAX_NOTE
 from alerts.channels.base import Channel
 from alerts.mailing import FLOORS
-from alerts.models import Answer
+from alerts.models import Alert, Answer
 from crc.members.models import Group
 from crc.members.retold import retold
 from sharing.doubts import doubts
 from sharing.intake import understood
-from sharing.models import Collection, Report
+from sharing.models import Collection, Release, Report
 from sharing.release import MAX_ADVICE, MAX_TITLE, Terms
 from sharing.stix.markings import Tlp
+from sharing.withdrawal import values
 
 # A report may hold thousands of values; a page offers so many to tick.
 MAX_TICKS: Final = 50
@@ -162,6 +163,42 @@ class ReleaseForm(forms.Form):
             withhold=frozenset((*cleaned.get("withhold", ()), *cleaned.get("withhold_others", ()))),
             confirmed=frozenset(cleaned.get("confirmed", ())),
         )
+
+
+class CorrectionForm(forms.Form):
+    """What those who were warned are told now; ``what`` is the value to take back, or nothing."""
+
+    what = forms.ChoiceField(
+        label=_("What is taken back"),
+        required=False,
+        help_text=_("One value leaves the rest of the warning as it is."),
+    )
+    text = forms.CharField(
+        label=_("What they are told"), max_length=2_000, widget=forms.Textarea(attrs={"rows": 4})
+    )
+    advice = forms.CharField(
+        label=_("What members should do"),
+        required=False,
+        max_length=2_000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def __init__(self, *args: Any, made: Release, kind: Alert.Kind, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if kind is not Alert.Kind.WITHDRAWAL:
+            del self.fields["what"]
+            return
+        del self.fields["advice"]
+        self.fields["text"].label = _("Why, for those who were warned")
+        what = self.fields["what"]
+        assert isinstance(what, forms.ChoiceField)  # noqa: S101 - for the type checker
+        what.choices = [("", _("All of it")), *((value, value) for value in values(made))]
+
+    @property
+    def words(self) -> str:
+        """Text and advice."""
+        said = (self.cleaned_data["text"], self.cleaned_data.get("advice"))
+        return "\n\n".join(part for part in said if part)
 
 
 class DeclineForm(forms.Form):

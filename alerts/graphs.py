@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from django.db.models import Case, Value, When
+from django.db.models import Case, QuerySet, Value, When
 from django.utils.translation import gettext as _
 
-from sharing.models import Release, StixObject, Submission
+from sharing.models import Placement, Release, StixObject, Submission
 from sharing.stix.markings import Json
 
 # A case may hold thousands of objects; a page on a telephone lists so many of them.
@@ -86,13 +86,20 @@ def released_listing(made: Release) -> Listing:
         *(When(type=name, then=Value(place)) for name, place in _PLACES.items()),
         default=Value(_BETWEEN),
     )
-    first = made.stix_objects.order_by(place, "pk")[:LISTED]
-    return Listing(_rows([orjson.loads(obj.body) for obj in first]), made.stix_objects.count())
+    newest = _newest(made)
+    first = newest.order_by(place, "pk")[:LISTED]
+    return Listing(_rows([orjson.loads(obj.body) for obj in first]), newest.count())
 
 
 def released_graph(made: Release) -> list[Json]:
     """The whole of it."""
-    return [orjson.loads(obj.body) for obj in made.stix_objects.order_by("pk")]
+    return [orjson.loads(obj.body) for obj in _newest(made).order_by("pk")]
+
+
+def _newest(made: Release) -> QuerySet[StixObject]:
+    """As readers get it: of each object the last version."""
+    placed = Placement.objects.filter(object__release=made, latest=True)
+    return StixObject.objects.filter(pk__in=placed.values("object"))
 
 
 def bundle(graph: list[Json]) -> bytes:

@@ -6,11 +6,12 @@ Raising decided who should know; this decides, at the moment of sending, who sti
 import base64
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
@@ -19,6 +20,7 @@ from alerts import answers, audience, confirming, folding, mailing, subscription
 from alerts.channels import CHANNELS
 from alerts.channels.base import Line, Notice
 from alerts.models import Alert, Answer, Delivery, Endpoint, Escalation
+from alerts.models.deliveries import GOT, UNSENT
 from alerts.severity import Severity
 from crc.members.language import spoken
 from crc.members.models import Organisation
@@ -27,6 +29,11 @@ from sharing.stix.markings import Tlp
 
 # Nobody waits any more for a test that did not get through by then.
 TEST_LASTS: Final = timedelta(minutes=10)
+# Why what is closed is not sent any more.
+TOO_LATE: Final = {
+    Alert.Kind.WITHDRAWAL: kept("withdrawn before it was sent"),
+    Alert.Kind.ALL_CLEAR: kept("all clear before it was sent"),
+}
 
 
 def prepare(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Notice | str]]:
@@ -70,9 +77,13 @@ class _Obstacles:
         self._cleared = _cleared(alerts.values())
         self._spoken = audience.languages(members) if "email" in channels else {}
         self._over = _over(rows)
+        self._closed = _closed(alerts.values())
+        firsts = _firsts(rows, alerts, closed=self._closed)
         for row in rows:
             row.alert, row.organisation = alerts[row.alert_id], members[row.organisation_id]
             row.endpoint = endpoints.get(_address(row))
+            if row.alert.kind in Alert.CORRECTIONS:
+                row.first = firsts.get((row.alert.release_id, _address(row)))
             mailbox = self._spoken.get(_address(row), "en")
             row.language = row.endpoint.language if row.endpoint else mailbox
 
@@ -91,6 +102,11 @@ class _Obstacles:
         tested = row.alert.kind == Alert.Kind.TEST and row.endpoint
         if not tested and _address(row) not in self._listed:
             return kept("the address was removed")
+        closing = self._closed.get(row.alert.release_id)
+        if closing and closing.raised_at > row.alert.raised_at:
+            return TOO_LATE[Alert.Kind(closing.kind)]
+        if row.alert.kind in Alert.CORRECTIONS and row.first is None:
+            return kept("what it corrects was never sent")
         if row.step:
             return self._over.get((row.alert_id, row.organisation_id), "")
         if not tried and subscriptions.no_longer_wanted(self._chosen.get(_address(row)), row):
@@ -130,6 +146,37 @@ def _over(rows: Iterable[Delivery]) -> dict[tuple[uuid.UUID, int], str]:
     }
 
 
+def _closed(alerts: Iterable[Alert]) -> dict[uuid.UUID | None, Alert]:
+    """The last word about these alerts' releases, where it has been said."""
+    releases = {alert.release_id for alert in alerts} - {None}
+    closing = Alert.objects.filter(release__in=releases, kind__in=Alert.CLOSING)
+    return {alert.release_id: alert for alert in closing.order_by("raised_at")}
+
+
+def _firsts(
+    deliveries: Iterable[Delivery],
+    alerts: Mapping[uuid.UUID, Alert],
+    closed: Collection[uuid.UUID | None],
+) -> dict[tuple[uuid.UUID | None, audience.Address], Delivery]:
+    """By release and address what was got first, or still will be, where one of these corrects it.
+
+    Of what is closed, nothing will be.
+    """
+    corrections = [row for row in deliveries if alerts[row.alert_id].kind in Alert.CORRECTIONS]
+    if not corrections:
+        return {}
+    rows = Delivery.objects.filter(
+        GOT | (UNSENT & ~Q(alert__release__in=closed)),
+        alert__release__in={alerts[row.alert_id].release_id for row in corrections},
+        organisation__in={row.organisation_id for row in corrections},
+        channel__in={row.channel for row in corrections},
+    ).exclude(alert__kind__in=Alert.CORRECTIONS)
+    return {
+        (row.alert.release_id, _address(row)): row
+        for row in rows.select_related("alert", "folded_into").order_by("-raised_at")
+    }
+
+
 def _stale(alert: Alert) -> bool:
     return timezone.now() - alert.raised_at > TEST_LASTS
 
@@ -166,7 +213,8 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
         opening=opening,
         more=lines,
         short_link=short,
-        thread_id=str(alert.pk),
+        thread_id=str(_thread(delivery)),
+        about=str(delivery.first.alert_id) if delivery.first else "",
         language=spoken(delivery.language),
         unsubscribe=mailing.link(delivery.organisation, delivery.address)
         if delivery.channel == "email"
@@ -175,10 +223,15 @@ def notice(delivery: Delivery, more: Sequence[Delivery] = ()) -> Notice:
 
 
 def _answers(delivery: Delivery) -> dict[str, str]:
-    asked = delivery.alert.kind != Alert.Kind.SERVICE and CHANNELS[delivery.channel].asks
-    if not asked:
+    if not (delivery.alert.asks and CHANNELS[delivery.channel].asks):
         return {}
     return {str(choice.label): answers.link(delivery, choice.value) for choice in Answer.Choice}
+
+
+def _thread(delivery: Delivery) -> uuid.UUID:
+    """The alert whose message began the thread: for what was folded, that of the message."""
+    begun = delivery.first or delivery
+    return begun.folded_into.alert_id if begun.folded_into else begun.alert_id
 
 
 def _may_leave(alert: Alert) -> bool:
@@ -188,7 +241,12 @@ def _may_leave(alert: Alert) -> bool:
 def _title(alert: Alert) -> str:
     if _may_leave(alert):
         return retold(alert.title)
-    return _("A %(tlp)s warning waits for you") % {"tlp": Tlp(alert.tlp).label}
+    words = {
+        Alert.Kind.UPDATE: _("An update of a %(tlp)s warning waits for you"),
+        Alert.Kind.ALL_CLEAR: _("All clear for a %(tlp)s warning"),
+        Alert.Kind.WITHDRAWAL: _("A %(tlp)s warning was withdrawn"),
+    }.get(Alert.Kind(alert.kind)) or _("A %(tlp)s warning waits for you")
+    return words % {"tlp": Tlp(alert.tlp).label}
 
 
 def _headed(delivery: Delivery) -> str:
@@ -224,7 +282,7 @@ def _line(part: Delivery) -> Line:
         title=_title(alert),
         raised_at=alert.raised_at,
         link=_link(alert),
-        answer=answers.link(part, Answer.Choice.SEEN.value),
+        answer=answers.link(part, Answer.Choice.SEEN.value) if alert.asks else "",
     )
 
 

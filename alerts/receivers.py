@@ -17,6 +17,8 @@ _SEEN_AT_THE_DESK: Final = frozenset(
         "report.released",
         "report.declined",
         "report.consent",
+        "release.withdrawal_asked",
+        "release.withdrawn",
         "alert.raised",
         "alert.answered",
         "ladder.paused",

@@ -61,10 +61,11 @@ def windows(alert: Alert) -> dict[Address, Window]:
     lately = Alert.objects.filter(
         release__submission__in=case(alert), raised_at__gt=alert.raised_at - 2 * length
     )
-    earlier = list(lately.exclude(pk=alert.pk).values_list("pk", flat=True))
+    warned = lately.exclude(pk=alert.pk).exclude(kind__in=Alert.CORRECTIONS)
+    earlier = list(warned.values_list("pk", flat=True))
     if not earlier:
         return {}
-    # The calls of a ladder are no news and hold none back.
+    # The calls of a ladder, as corrections, are no news and hold none back.
     rows = Delivery.objects.filter(alert__in=earlier, step=0).exclude(state__in=_UNHEARD)
     found: dict[Address, Window] = {}
     for row in rows.exclude(channel="inbox").order_by("raised_at"):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from alerts import coverage_pages, desk, ladder_pages, views, ways, wishes
+from alerts import correcting, coverage_pages, desk, ladder_pages, views, ways, wishes
 
 urlpatterns = [
     path("warnings/", views.warnings, name="warnings"),
@@ -37,6 +37,7 @@ urlpatterns = [
     path("desk/<slug:reference>/released.json", desk.released_json, name="released-json"),
     path("desk/<slug:reference>/release/", desk.release_case, name="release"),
     path("desk/<slug:reference>/decline/", desk.decline_case, name="decline"),
+    path("desk/<slug:reference>/correct/<slug:kind>/", correcting.correct, name="correct"),
     path("desk/jumps/<int:pk>/looked-at/", desk.looked_at, name="looked-at"),
     path("desk/warnings/<uuid:pk>/", coverage_pages.show, name="coverage"),
     path("desk/warnings/<uuid:pk>/<slug:slug>/", coverage_pages.member, name="coverage-member"),

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from time import monotonic
 from urllib.parse import urlencode
 
@@ -51,6 +54,7 @@ def _inbox(organisation: Organisation) -> list[Alert]:
             deliveries__organisation=organisation,
             deliveries__channel="inbox",
         )
+        .exclude(kind__in=Alert.CORRECTIONS)
         .annotate(
             answer=Subquery(newest.values("choice")[:1]),
             touches=Subquery(row.values("touches")[:1]),
@@ -59,7 +63,29 @@ def _inbox(organisation: Organisation) -> list[Alert]:
     )
     cleared = visibility.levels(port_role=organisation.port_role, ceiling=organisation.ceiling)
     theirs = Q(group__everyone=True) | Q(group__members=organisation) | Q(only=organisation)
-    return list(sent.filter(theirs, tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
+    found = list(sent.filter(theirs, tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
+    said = _corrections(found)
+    for alert in found:
+        # The last word on top; what it changed is on the warning's page.
+        alert.correction = next(iter(said[alert.pk]), None)
+    return sorted(found, key=_last_word, reverse=True)
+
+
+def _last_word(alert: Alert) -> datetime:
+    return (alert.correction or alert).raised_at
+
+
+def _corrections(alerts: Sequence[Alert]) -> dict[uuid.UUID, list[Alert]]:
+    """What was said about each of these since, newest first."""
+    releases = {alert.release_id for alert in alerts} - {None}
+    rows = Alert.objects.filter(release__in=releases, kind__in=Alert.CORRECTIONS)
+    later: dict[uuid.UUID | None, list[Alert]] = defaultdict(list)
+    for row in rows.order_by("-raised_at"):
+        later[row.release_id].append(row)
+    return {
+        alert.pk: [row for row in later[alert.release_id] if row.raised_at > alert.raised_at]
+        for alert in alerts
+    }
 
 
 @require_safe
@@ -69,8 +95,7 @@ def warnings(request: MemberRequest) -> HttpResponse:
     """The member's inbox; a fragment of it for live update."""
     inbox = _inbox(request.user.organisation)
     page = "alerts/inbox.html" if request.htmx else "alerts/warnings.html"
-    asked = [alert for alert in inbox if alert.kind != Alert.Kind.SERVICE]
-    unanswered = sum(not getattr(alert, "answer", None) for alert in asked)
+    unanswered = sum(alert.asks and not getattr(alert, "answer", None) for alert in inbox)
     return render(request, page, {"alerts": inbox, "unanswered": unanswered})
 
 
@@ -82,6 +107,11 @@ def _warning(request: MemberRequest, pk: str) -> Alert:
     )
     if not audience.cleared(alert).filter(pk=member.pk).exists():
         get_object_or_404(Alert.objects.none())
+    if alert.kind in Alert.CORRECTIONS:
+        # Read on the page of what it corrects.
+        warned = Alert.objects.filter(release=alert.release_id, deliveries__organisation=member)
+        first = warned.exclude(kind__in=Alert.CORRECTIONS).order_by("raised_at").first()
+        return first or alert
     return alert
 
 
@@ -96,9 +126,11 @@ def _touches(alert: Alert, member: Organisation) -> str:
 def warning(request: MemberRequest, pk: str) -> HttpResponse:
     """Read one warning and answer it."""
     alert, member = _warning(request, pk), request.user.organisation
+    said = _corrections([alert])[alert.pk]
+    alert.correction = next(iter(said), None)
     given = answers.current(alert).get(member.pk)
-    said = {"choice": given.choice, "note": given.note} if given else {}
-    form = AnswerForm(request.POST or None, initial=said)
+    told = {"choice": given.choice, "note": given.note} if given else {}
+    form = AnswerForm(request.POST or None, initial=told)
     if request.method == "POST" and form.is_valid():
         answers.record(
             alert,
@@ -109,17 +141,20 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
         )
         messages.success(request, _("Your answer is with the desk. You can change it any time."))
         affected = Answer.Choice.AFFECTED.value
-        hit = form.cleaned_data["choice"] == affected and said.get("choice") != affected
+        hit = form.cleaned_data["choice"] == affected and told.get("choice") != affected
         return redirect("warning-report" if hit and alert.release else "warning", pk=alert.pk)
-    fanout.mark_seen(alert, member)
+    for one in (alert, *said):
+        fanout.mark_seen(one, member)
+    holds = visibility.placements_for(member).filter(latest=True, object__revoked=False)
     listed = ListedValue.objects.filter(
-        object__release=alert.release, object__in=visibility.objects_for(member).values("pk")
+        object__release=alert.release, object__in=holds.values("object")
     )
     return render(
         request,
         "alerts/warning.html",
         {
             "alert": alert,
+            "corrections": said,
             "form": form,
             "answer": given,
             "choices": Answer.Choice,

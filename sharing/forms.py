@@ -80,6 +80,16 @@ class TypedText(forms.CharField):
         return unicodedata.normalize("NFKC", super().to_python(value) or "")
 
 
+class AskWithdrawalForm(forms.Form):
+    """Why the source wants its release taken back; the desk reads it."""
+
+    reason = forms.CharField(
+        label=_("Why it should be taken back, for the desk"),
+        max_length=2_000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+
 class ReportForm(forms.Form):
     """One incident, as a duty officer tells it."""
 

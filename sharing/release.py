@@ -268,6 +268,19 @@ def releases_at_once(source: Organisation) -> QuerySet[Release]:
     )
 
 
+def check_words(made: Release, text: str) -> None:
+    """Raises NotReleasable for words about a release that give its source away."""
+    submission = made.submission
+    words = telltales(submission.source)
+    found = {*compose.leaks([{"text": text}], [*words.said, submission.reference])}
+    found |= {*words.alluded_to_in(text)}
+    if found and not made.named:
+        raise NotReleasable(
+            _("The text names the member (%(words)s). Take it out: the release does not name it.")
+            % {"words": ", ".join(sorted(found))}
+        )
+
+
 def place(graph: list[Json], made: Release) -> None:
     """Put a composed graph on its group's shelf. Raises NotReleasable when there is none."""
     _put(_items(graph, Tlp(made.tlp)), made)

@@ -11,6 +11,7 @@ urlpatterns = [
     path("reports/", views.reports, name="reports"),
     path("reports/<slug:reference>/", views.receipt, name="receipt"),
     path("reports/<slug:reference>/warn/", views.warn, name="warn"),
+    path("reports/<slug:reference>/withdraw/", views.ask_withdrawal, name="ask-withdrawal"),
     path("lists/<slug:kind>.txt", feeds.plain_list, name="list"),
     path("tools/", tools.tools, name="tools"),
     path("tools/new/", tools.issue, name="tool-issue"),

@@ -15,11 +15,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from crc.members.access import MemberRequest, for_members
 from crc.ordering import was_busy
-from sharing import visibility
+from sharing import visibility, withdrawal
 from sharing.doubts import stayed_behind
-from sharing.forms import MAX_TECHNICAL, PlainText, ReportForm
+from sharing.forms import MAX_TECHNICAL, AskWithdrawalForm, PlainText, ReportForm
 from sharing.intake import accept_report, read_out, understood
-from sharing.models import Report, Submission
+from sharing.models import Release, Report, Submission
 from sharing.release import allow_warning, unsaid
 from sharing.signals import accepted
 from sharing.stix.extract import TextTooLong
@@ -125,7 +125,12 @@ def reports(request: MemberRequest) -> HttpResponse:
 @for_members
 def receipt(request: MemberRequest, reference: str) -> HttpResponse:
     """One report: what happens next, what was understood, what became of it."""
-    found = _report(request, reference)
+    return _receipt_page(request, _report(request, reference))
+
+
+def _receipt_page(
+    request: MemberRequest, found: Report, form: AskWithdrawalForm | None = None
+) -> HttpResponse:
     return render(
         request,
         "sharing/receipt.html",
@@ -143,7 +148,9 @@ def receipt(request: MemberRequest, reference: str) -> HttpResponse:
             "stayed_behind": stayed_behind(found) if found.state == Report.State.RELEASED else {},
             "unsaid": [_(SYSTEMS[system].label) for system in unsaid(found)],
             "own": found.submission.source == request.user.organisation,
+            "ask_form": form or AskWithdrawalForm(),
         },
+        status=422 if form else 200,
     )
 
 
@@ -170,8 +177,34 @@ def warn(request: MemberRequest, reference: str) -> HttpResponse:
                 "report, or telephone the desk."
             ),
         )
+    elif Report.objects.filter(pk=found.pk, state=Report.State.WITHDRAWN).exists():
+        messages.error(
+            request,
+            _(
+                "The port was not warned: this report's warning has been withdrawn, and that is "
+                "final. If things have changed, send a new report."
+            ),
+        )
     else:
         messages.info(request, _("The port has been warned already."))
+    return redirect("receipt", reference=reference)
+
+
+@require_POST
+@for_members
+def ask_withdrawal(request: MemberRequest, reference: str) -> HttpResponse:
+    """The source asks the desk to take its release back."""
+    found = _report(request, reference)
+    made = Release.objects.filter(submission=found.pk).select_related("submission").first()
+    if found.submission.source != request.user.organisation or made is None:
+        raise Http404
+    form = AskWithdrawalForm(request.POST)
+    if not form.is_valid():
+        return _receipt_page(request, found, form)
+    if withdrawal.ask(made, reason=form.cleaned_data["reason"], actor=request.user):
+        messages.success(request, _("The desk has been asked, and decides."))
+    else:
+        messages.info(request, _("The desk was asked before, or has withdrawn it."))
     return redirect("receipt", reference=reference)
 
 

@@ -36,7 +36,7 @@ class DeliveryError(Exception):
 class Line:
     """A further warning that a message tells of, cut down as the message itself is.
 
-    ``answer`` is the link that answers it.
+    ``answer`` is the link that answers it, empty for what asks nothing.
     """
 
     alert_id: str
@@ -59,8 +59,9 @@ class Notice:
     has the further ones in ``more``; ``body`` ends with them as text, ``opening`` is without them.
     ``short_link`` leads where ``link`` does, in few letters. ``thread_id`` is the same for all that
     is said about one thing: the id of the alert that said it first, and so equal to ``alert_id`` in
-    the first. ``unsubscribe`` is the page on which the reader of a mail asks for fewer.
-    ``language`` is the reader's; a channel's own words are said in it.
+    the first; a correction names in ``about`` the alert that its reader got. ``unsubscribe`` is the
+    page on which the reader of a mail asks for fewer. ``language`` is the reader's; a channel's own
+    words are said in it.
     """
 
     message_id: str
@@ -82,6 +83,7 @@ class Notice:
     thread_id: str = ""
     unsubscribe: str = ""
     language: str = "en"
+    about: str = ""
 
 
 Send = Callable[[Notice], Awaitable[None]]

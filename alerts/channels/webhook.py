@@ -73,6 +73,7 @@ def event(notice: Notice) -> dict[str, object]:
             "title": notice.title,
             "body": notice.body,
             "link": notice.link,
+            **({"about": notice.about} if notice.about else {}),
             **({"more": [_further(line) for line in notice.more]} if notice.more else {}),
         },
     }

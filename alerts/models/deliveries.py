@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.db import models
 from django.utils import timezone
@@ -62,6 +62,8 @@ class Delivery(models.Model):
     # Found at the moment of sending: for the health that the sends tell of, and for the words.
     endpoint: Endpoint | None = None
     language = "en"
+    # Found then, too: what this address got first of that which a correction corrects.
+    first: "Delivery | None" = None
 
     class Meta:
         constraints: ClassVar = [
@@ -106,3 +108,18 @@ class Delivery(models.Model):
     def sent_after(self) -> timedelta | None:
         """From the raising of the warning."""
         return self.sent_at - self.raised_at if self.sent_at else None
+
+
+_IN_HAND: Final = (Delivery.State.SENT, Delivery.State.SENDING)
+_UNSENT: Final = (Delivery.State.DUE, Delivery.State.WAITING)
+_FOLDED: Final = models.Q(state=Delivery.State.FOLDED)
+# A message in a sender's hands may be out already; what was folded went with its message.
+GOT: Final = (
+    models.Q(state__in=_IN_HAND)
+    | (_FOLDED & models.Q(folded_into__state__in=_IN_HAND))
+    | models.Q(seen_at__isnull=False)
+)
+# Not out yet, by itself or in a message that is not; and what was left by one that never will be.
+ALONE: Final = models.Q(state__in=_UNSENT)
+UNSENT: Final = ALONE | (_FOLDED & models.Q(folded_into__state__in=_UNSENT))
+LEFT: Final = _FOLDED & models.Q(folded_into__state=Delivery.State.SKIPPED)

@@ -90,9 +90,17 @@ class Alert(models.Model):
 
         WARNING = "warning", _("Warning")
         CORROBORATION = "corroboration", _("Seen by several")
+        UPDATE = "update", _("Update")
+        ALL_CLEAR = "all-clear", _("All clear")
+        WITHDRAWAL = "withdrawal", _("Withdrawn")
         SERVICE = "service", _("From the hub")
         TEST = "test", _("Test")
         DRILL = "drill", _("Exercise")
+
+    # What is said later about a warning, to those who got it and whatever they have muted.
+    CORRECTIONS: ClassVar = (Kind.UPDATE, Kind.ALL_CLEAR, Kind.WITHDRAWAL)
+    # After these an earlier message is not sent any more.
+    CLOSING: ClassVar = (Kind.ALL_CLEAR, Kind.WITHDRAWAL)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     release = models.ForeignKey(
@@ -102,7 +110,7 @@ class Alert(models.Model):
     corroboration = models.ForeignKey(
         Corroboration, models.PROTECT, null=True, blank=True, related_name="alerts"
     )
-    # The warning that a word to the desk is about.
+    # The warning that a word to the desk is about, or the release's first that this one corrects.
     about = models.ForeignKey(
         "self", models.CASCADE, null=True, blank=True, related_name="words_about_it"
     )
@@ -116,6 +124,8 @@ class Alert(models.Model):
     attack = models.CharField(max_length=20, blank=True)
     systems = models.JSONField(default=list, blank=True)
     raised_at = models.DateTimeField(default=timezone.now)
+    # Found for a page: the last that was said about this warning since.
+    correction: "Alert | None" = None
 
     class Meta:
         ordering: ClassVar = ["-raised_at"]
@@ -126,6 +136,12 @@ class Alert(models.Model):
                 condition=models.Q(kind="warning"),
                 name="alerts_one_first_warning",
             ),
+            # A second click is no second correction.
+            models.UniqueConstraint(
+                fields=["release", "kind"],
+                condition=models.Q(kind__in=["all-clear", "withdrawal"]),
+                name="alerts_closed_once",
+            ),
             models.CheckConstraint(
                 condition=models.Q(only=None, release__isnull=False, group__isnull=False)
                 | models.Q(only__isnull=False, release=None, group=None),
@@ -135,6 +151,17 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been called off since."""
+        return self.correction is not None and self.correction.kind in self.CLOSING
+
+    @property
+    def asks(self) -> bool:
+        """Whether it wants an answer; what a correction corrects has been asked already."""
+        silent = (self.Kind.SERVICE, *self.CORRECTIONS)
+        return self.kind not in silent and not self.closed
 
 
 class Answer(models.Model):

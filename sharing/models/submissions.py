@@ -93,6 +93,7 @@ class Report(models.Model):
         OPEN = "open", _("With the desk")
         RELEASED = "released", _("Released")
         DECLINED = "declined", _("Not released")
+        WITHDRAWN = "withdrawn", _("Withdrawn")
 
     submission = models.OneToOneField(Submission, models.CASCADE, primary_key=True)
     author = models.ForeignKey(User, models.PROTECT, related_name="reports")
@@ -164,6 +165,12 @@ class Release(models.Model):
     consent = models.CharField(max_length=12)
     decided_by = models.CharField(max_length=160)
     released_at = models.DateTimeField(default=timezone.now)
+    # The source may ask; the desk decides.
+    withdrawal_asked_at = models.DateTimeField(null=True, blank=True)
+    withdrawal_asked_because = models.TextField(blank=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_by = models.CharField(max_length=160, blank=True)
+    withdrawal_reason = models.TextField(blank=True)
 
     class Meta:
         ordering: ClassVar = ["-released_at"]

@@ -374,6 +374,11 @@ def recounted(sighting: Json, *, count: int, at: datetime) -> Json:
     return {**sighting, "modified": _stamp(at), "count": count}
 
 
+def revoked(obj: Json, *, at: datetime) -> Json:
+    """The last version of an object of ours; ``at`` must be later than the one before (3.6)."""
+    return {**obj, "modified": _stamp(at), "revoked": True}
+
+
 def _stamp(at: datetime) -> str:
     return _millis(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -53,7 +53,9 @@ def row(port: Port, to: str = "south", alert: Alert | None = None) -> Delivery:
     return Delivery.objects.get(alert=alert, organisation=port.organisations[to], channel="email")
 
 
-def again(alert: Alert, title: str, *, severity: str = "medium", kind: str = "update") -> Alert:
+def again(
+    alert: Alert, title: str, *, severity: str = "medium", kind: str = "corroboration"
+) -> Alert:
     """A further warning of the same case."""
     made = Alert.objects.create(
         release=alert.release,

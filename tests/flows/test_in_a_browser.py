@@ -303,3 +303,44 @@ def test_a_key_is_issued_copied_and_tested_live(hub: RunningHub, browser: Browse
     assert serious(desk) == []
     assert not overflows(desk)
     assert desk.complaints == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_desk_takes_a_warning_back_and_who_was_warned_sees_it(
+    hub: RunningHub, browser: Browser, width: int
+) -> None:
+    north = log_in(browser, hub, "duty@north.example", width)
+    north.goto(f"{hub.base}/report/")
+    north.check("input[name=attack][value=denial]")
+    north.fill("#id_narrative", "The booking site is slow.")
+    north.check("text=Yes, warn every member at once")
+    north.click("main form button[type=submit]")
+    north.wait_for_url(re.compile("/reports/R-"))
+    north.locator("text=Members have been warned").wait_for()
+    north.click("text=Should it be taken back?")
+    north.fill("#id_reason", "It was our own load test.")
+    assert serious(north) == []
+    assert not overflows(north)
+    north.click("text=Ask the desk")
+    north.locator("text=You asked the desk to take it back").wait_for()
+
+    desk = log_in(browser, hub, "desk@hub.example", width)
+    desk.goto(f"{hub.base}/desk/?show=asked")
+    desk.locator("td a").first.click()
+    desk.locator("text=The reporter asks you to withdraw this").wait_for()
+    desk.click("a >> text=Withdraw")
+    desk.fill("#id_text", "It was a test, no attack.")
+    desk.click("text=Look at what goes out")
+    desk.locator("text=The hub takes this warning back").wait_for()
+    assert serious(desk) == []
+    assert not overflows(desk)
+    desk.click("main form button.danger")
+    desk.locator("text=those who were warned are being told").wait_for()
+
+    rail = log_in(browser, hub, "duty@rail.example", width)
+    rail.locator("a.item", has_text="Withdrawn").first.click()
+    rail.locator("text=It asks for no answer any more").wait_for()
+    for page in (desk, rail):
+        assert serious(page) == []
+        assert not overflows(page)
+        assert page.complaints == []  # type: ignore[attr-defined]

@@ -1,0 +1,168 @@
+"""A release taken back, whole or one value of it: revoked versions where its objects are, the
+values gone from the lists. What others have copied cannot be called back; they are told."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import orjson
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from crc.members import audit
+from crc.members.models import ApiKey, User
+from crc.ordering import take_the_pen
+from sharing import visibility
+from sharing.models import (
+    Collection,
+    ListedValue,
+    Placement,
+    Release,
+    Report,
+    StixObject,
+    ToolPlace,
+)
+from sharing.release import NotReleasable, check_words, hub, place
+from sharing.stix import compose
+from sharing.stix.markings import Json, Tlp
+from sharing.tooluse.tally import LISTS
+
+MAX_REASON: Final = 2_000
+# Markings cannot be revoked (STIX 7.2.1), observables have no versions (3.6): they say nothing of
+# their own.
+_LASTING: Final = "marking-definition"
+
+
+def standing(made: Release) -> QuerySet[StixObject]:
+    """The objects of a release that hold: newest versions that are not revoked."""
+    placed = Placement.objects.filter(object__release=made, latest=True, object__revoked=False)
+    return StixObject.objects.filter(pk__in=placed.values("object"))
+
+
+def values(made: Release) -> list[str]:
+    """The indicator values that hold."""
+    listed = ListedValue.objects.filter(object__in=standing(made))
+    return list(listed.order_by("value").values_list("value", flat=True).distinct())
+
+
+def ask(made: Release, *, reason: str, actor: User) -> bool:
+    """The source asks the desk to take it back; False when it has asked, or it is withdrawn."""
+    with transaction.atomic():
+        asked = Release.objects.filter(
+            pk=made.pk, withdrawn_at=None, withdrawal_asked_at=None
+        ).update(withdrawal_asked_at=timezone.now(), withdrawal_asked_because=reason)
+        if asked:
+            audit.record("release.withdrawal_asked", actor=actor, subject=made.submission.reference)
+    return asked > 0
+
+
+def withdraw(made: Release, *, reason: str, actor: User) -> None:
+    """Take all of it back, for good; the private record stays. Call inside a transaction.
+
+    Raises NotReleasable: withdrawn already, or a reason that names the source.
+    """
+    take_the_pen()
+    _may_change(made, reason)
+    _revoke(made, [orjson.loads(body) for body in _versioned(made)])
+    now = timezone.now()
+    made.withdrawn_at, made.withdrawn_by, made.withdrawal_reason = now, actor.email, reason
+    made.save(update_fields=["withdrawn_at", "withdrawn_by", "withdrawal_reason"])
+    Report.objects.filter(pk=made.submission_id).update(state=Report.State.WITHDRAWN)
+    audit.record(
+        "release.withdrawn",
+        actor=actor,
+        subject=made.submission.reference,
+        release=str(made.pk),
+    )
+
+
+def withdraw_value(made: Release, value: str, *, reason: str, actor: User) -> None:
+    """Take one indicator value back, with what hangs on it. Call inside a transaction.
+
+    Raises NotReleasable.
+    """
+    take_the_pen()
+    _may_change(made, reason)
+    listed = ListedValue.objects.filter(object__in=standing(made), value=value)
+    ids = set(listed.values_list("object__stix_id", flat=True))
+    if not ids:
+        raise NotReleasable(_("This value is not part of the release any more."))
+    graph = [orjson.loads(body) for body in _versioned(made)]
+    _revoke(made, [obj for obj in graph if obj["id"] in ids or _ends(obj) & ids])
+    audit.record(
+        "release.value_withdrawn",
+        actor=actor,
+        subject=made.submission.reference,
+        release=str(made.pk),
+    )
+
+
+def _ends(obj: Json) -> set[str]:
+    """What a link or a sighting is about."""
+    return {obj[end] for end in ("source_ref", "target_ref", "sighting_of_ref") if end in obj}
+
+
+def _may_change(made: Release, reason: str) -> None:
+    made.refresh_from_db()
+    if made.withdrawn_at:
+        raise NotReleasable(_("This has been withdrawn already."))
+    check_words(made, reason)
+
+
+def _versioned(made: Release) -> QuerySet[StixObject, str]:
+    """The bodies of what can be revoked. The hub's own identity is in every release."""
+    ours = standing(made).exclude(version=0).exclude(type=_LASTING)
+    found = ours.exclude(stix_id=hub().identity_id).order_by("pk")
+    return found.values_list("body", flat=True)
+
+
+def _revoke(made: Release, graph: list[Json]) -> None:
+    # Strictly later than every version there is (3.6), whatever the machine's clock says.
+    newest = max((datetime.fromisoformat(obj["modified"]) for obj in graph), default=None)
+    at = timezone.now()
+    if newest and at < newest + timedelta(milliseconds=1):
+        at = newest + timedelta(milliseconds=1)
+    place([compose.revoked(obj, at=at) for obj in graph], made)
+
+
+# --- who has heard of it -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """One key at one place that had a release to read; ``knows``: it has asked since."""
+
+    key: ApiKey
+    place: str
+    last_at: datetime
+    knows: bool
+
+
+def consumers(made: Release) -> list[Consumer]:
+    """Keys that poll where a withdrawn release was, those that do not know of it first."""
+    shelf = Collection.objects.filter(group=made.group, tlp=made.tlp).first()
+    if made.withdrawn_at is None or shelf is None:
+        return []
+    last = Placement.objects.filter(collection=shelf, object__release=made).latest("date_added")
+    instant = datetime.fromtimestamp(last.date_added // 1_000_000, UTC)
+    cursor = f"{instant:%Y-%m-%dT%H:%M:%S}.{last.date_added % 1_000_000:06d}Z"
+    kinds = ListedValue.objects.filter(object__release=made).values_list("kind", flat=True)
+    lists = {f"{LISTS}{kind}" for kind in kinds.distinct()}
+    readers = visibility.organisations_for(made.group, Tlp(made.tlp))
+    rows = ToolPlace.objects.filter(
+        place__in={str(shelf.pk), shelf.alias, *lists}, use__key__organisation__in=readers
+    ).select_related("use__key__organisation")
+    found = [
+        Consumer(
+            row.use.key,
+            row.place if row.place in lists else shelf.title,
+            row.last_ok_at,
+            # A list is whole each time; a collection is read up to a cursor.
+            row.last_ok_at > made.withdrawn_at if row.place in lists else row.cursor >= cursor,
+        )
+        for row in rows
+        if row.use.key.is_live
+    ]
+    return sorted(found, key=lambda one: (one.knows, one.key.organisation.name, one.place))
