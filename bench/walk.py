@@ -47,3 +47,7 @@ def main() -> None:
     ]
     table(rows)
     record("walk", rows)
+
+
+if __name__ == "__main__":
+    main()

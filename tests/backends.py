@@ -53,13 +53,20 @@ def postgresql() -> Iterator[str]:
 
 @contextlib.contextmanager
 def redis_server() -> Iterator[str]:
-    """A Redis for this run alone, or the one that is named or answers."""
+    """The Redis that is named or answers, else one of our own."""
     for url in (os.environ.get("CRC_TEST_REDIS_URL"), "redis://127.0.0.1:6379/9"):
         if url:
             with contextlib.suppress(redis.RedisError):
                 redis.Redis.from_url(url, socket_connect_timeout=1).ping()
                 yield url
                 return
+    with own_redis() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def own_redis() -> Iterator[str]:
+    """One that nobody else speaks through."""
     folder = Path(tempfile.mkdtemp(prefix="crc-redis-"))
     server = subprocess.Popen(
         broker.command(broker.find_binary(), folder), stdout=subprocess.DEVNULL

@@ -11,7 +11,7 @@ from django.test import Client
 
 from alerts import live, views
 from alerts.channels.inbox import topic
-from tests.backends import redis_server
+from tests.backends import own_redis
 from tests.conftest import Port
 from tests.taxii.conftest import serving
 
@@ -20,8 +20,8 @@ PATIENCE = 30
 
 @pytest.fixture
 def broker(settings: Any) -> Iterator[redis.Redis]:
-    """A real one."""
-    with redis_server() as url:
+    """A real one of our own: tests beside this one publish, too."""
+    with own_redis() as url:
         settings.REDIS_URL = url
         with redis.Redis.from_url(url) as client:
             yield client

@@ -1,0 +1,16 @@
+"""The short form of the drill: bench/drill.py runs the long one."""
+
+import pytest
+
+from bench import drill
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_when_parts_of_the_hub_are_killed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    lost = drill.main(["--rounds", "3", "--on", "embedded", "--short", "--seed", "7"])
+    told = capfd.readouterr().out
+    assert not lost, told
+    assert told.count("killed, whole after") == 3
+    assert "reports acknowledged but lost (embedded)" in told
