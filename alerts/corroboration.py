@@ -176,20 +176,21 @@ def warn(story: Corroboration) -> Alert | None:
             kept("Seen by %(members)s members: %(title)s")
             % {"members": story.members, "title": released.title}
         )[:240],
-        body=(
-            kept(
-                "%(members)s members of the port have now reported the same indicator, or the same "
-                "kind of attack on the same kind of system. Treat it as a campaign against the "
-                "port: check your own systems now.\n\n%(advice)s"
-            )
-            % {"members": story.members, "advice": released.advice}
-        ).strip(),
+        body=f"{_campaign(story)}\n\n{released.advice}".strip(),
         corroboration=story,
     )
     add_sightings(released, _seen_by(story, released))
     story.told = story.members
     story.save(update_fields=["told"])
     return alert
+
+
+def _campaign(story: Corroboration) -> str:
+    return kept(
+        "%(members)s members of the port have now reported the same indicator, or the same kind of "
+        "attack on the same kind of system. Treat it as a campaign against the port: check your "
+        "own systems now."
+    ) % {"members": story.members}
 
 
 def _seen_by(story: Corroboration, released: Release) -> dict[str, int]:

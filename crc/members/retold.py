@@ -24,7 +24,8 @@ def kept(msgid: str) -> str:
 def retold(text: str) -> str:
     """A kept sentence in the reader's language; any other text as it is.
 
-    What is filled in is retold too: a reason may hold others, one by one between commas.
+    What is filled in is retold too: a reason may hold others, one by one between commas. So is each
+    paragraph: a kept one may stand beside what somebody wrote.
     """
     said: str = pgettext(CONTEXT, text) if text else ""
     if said != text:
@@ -34,7 +35,8 @@ def retold(text: str) -> str:
         if found:
             filled = {name: _parts(part) for name, part in found.groupdict().items()}
             return pgettext(CONTEXT, msgid) % filled
-    return text
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(map(retold, paragraphs)) if len(paragraphs) > 1 else text
 
 
 def _parts(text: str) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from django.utils.translation import override
 
 from alerts.models import Alert, Corroboration, Observation
 from crc.members.models import Organisation
+from crc.members.retold import retold
 from sharing.intake import accept, shelves_for
 from sharing.models import Door, Release, Report, StixObject, Submission
 from tests.conftest import HASH, Port
@@ -51,6 +53,16 @@ def test_a_tool_that_sends_back_what_the_hub_told_it_saw_nothing(port: Port) -> 
     port.sweep()
     assert kinds(port) == ["warning", "corroboration"]
     assert "2 members" in port.warnings()[1].title
+
+
+def test_what_it_says_is_read_in_the_readers_language(port: Port) -> None:
+    for slug in ("north", "rail"):
+        port.file(slug, warn_now="yes", technical=HASH)
+    port.sweep()
+    [said] = [alert.body for alert in port.warnings() if alert.kind == "corroboration"]
+    with override("ja"):
+        assert retold(said).startswith("港の2組織が、")
+        assert retold(f"{said}\n\nCall the desk.").endswith("確認してください。\n\nCall the desk.")
 
 
 def test_a_tool_that_saw_it_before_the_hub_told_counts(port: Port) -> None:
