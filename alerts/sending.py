@@ -106,7 +106,7 @@ class Sender:
         self._channel = channel
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._held = 0
-        self._begun: dict[object, float] = {}
+        self._begun: dict[object, tuple[float, str]] = {}
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
@@ -132,11 +132,14 @@ class Sender:
 
     @property
     def brisk(self) -> int:
-        """How many of these do not wait for a slow host, which must not take the others' places."""
+        """How many of these do not wait for a slow host, which must not take the others' places:
+        neither with what is open there nor with what is queued behind it."""
         late = time.monotonic() - SLOW_SECONDS
         # The oldest come first. Copied in one step: the loop goes on changing it.
         begun = list(self._begun.values())
-        return max(0, self._held - sum(1 for _ in takewhile(lambda at: at < late, begun)))
+        slow = {key for _, key in takewhile(lambda one: one[0] < late, begun)}
+        stuck = sum(self.hosts[key].open + len(self.hosts[key].waiting) for key in slow)
+        return max(0, self._held - stuck)
 
     def put(self, ready: Sequence[tuple[Delivery, Notice]]) -> None:
         """Send these soon."""
@@ -217,7 +220,8 @@ class Sender:
             delivery, notice, since = host.waiting.popleft()
 
     async def _attempt(self, host: Host, delivery: Delivery, notice: Notice) -> Outcome:
-        self._begun[delivery.pk] = begun = time.monotonic()
+        begun = time.monotonic()
+        self._begun[delivery.pk] = begun, delivery.host
         try:
             with override(notice.language):
                 await self._send(notice)

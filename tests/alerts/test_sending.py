@@ -13,12 +13,14 @@ from django.db import connection
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from alerts import fanout, outbox, sending
+from alerts import fanout, notices, outbox, sending
 from alerts.audience import Address, addresses_of
 from alerts.channels import CHANNELS, signing
+from alerts.channels.base import Notice
 from alerts.models import Alert, Delivery, Endpoint
 from alerts.outbox import Outcome
 from crc.members.models import Organisation
+from tests.alerts.rigs import wait_until
 from tests.conftest import Port, Receiver
 
 State = Delivery.State
@@ -91,6 +93,22 @@ def test_a_host_that_hangs_rests_and_its_rows_go_back_uncounted(
     assert sum(states[State.WAITING]) == 1
     assert not any(states.get(State.DUE, []))
     assert len(states[State.WAITING]) + len(states.get(State.DUE, [])) == 6
+
+
+def test_what_is_queued_behind_a_host_that_hangs_takes_nobodys_place(
+    port: Port, silent: str, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "SLOW_SECONDS", 0.1)
+    south = port.organisations["south"]
+    urls = [f"{silent}{number}" for number in range(4)]
+    for url in urls:
+        hook(south, url)
+    post(south, *urls)
+    made = [(row, one) for row, one in notices.prepare(claim()) if isinstance(one, Notice)]
+    with sending.Sender(CHANNELS["webhook"], {}) as sender:
+        sender.put(made)
+        wait_until(lambda: sender.brisk == 0)
+        assert sender.held == 4
 
 
 def test_a_resting_host_is_left_alone_by_the_next_drain(
