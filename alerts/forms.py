@@ -19,7 +19,7 @@ from sharing.intake import understood
 from sharing.models import Collection, Release, Report
 from sharing.release import MAX_ADVICE, MAX_TITLE, Terms
 from sharing.stix.markings import Tlp
-from sharing.withdrawal import values
+from sharing.withdrawal import MAX_REASON, values
 
 # A report may hold thousands of values; a page offers so many to tick.
 MAX_TICKS: Final = 50
@@ -174,12 +174,14 @@ class CorrectionForm(forms.Form):
         help_text=_("One value leaves the rest of the warning as it is."),
     )
     text = forms.CharField(
-        label=_("What they are told"), max_length=2_000, widget=forms.Textarea(attrs={"rows": 4})
+        label=_("What they are told"),
+        max_length=MAX_REASON,
+        widget=forms.Textarea(attrs={"rows": 4}),
     )
     advice = forms.CharField(
         label=_("What members should do"),
         required=False,
-        max_length=2_000,
+        max_length=MAX_ADVICE,
         widget=forms.Textarea(attrs={"rows": 3}),
     )
 

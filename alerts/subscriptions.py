@@ -55,8 +55,7 @@ def of(organisations: Collection[int]) -> dict[Address, Subscription]:
 def plan(alert: Alert, addresses: Iterable[Address]) -> Iterator[Planned]:
     """Which of these addresses get a row, and when it is due: a few questions for all of them."""
     addresses = list(addresses)
-    if alert.release is None or alert.kind in Alert.CORRECTIONS:
-        # A word from the hub to one member; what corrects a warning waits for nothing either.
+    if alert.release is None:  # a word from the hub to one member
         yield from map(Planned, addresses)
         return
     organisations = {to.organisation_id for to in addresses}

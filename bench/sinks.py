@@ -56,7 +56,10 @@ def running(folder: Path) -> Iterator[Sinks]:
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if not nginx:
         raise DidNotStart("nginx is not installed")
-    made = Sinks(free_port(), free_port(), free_port(), free_port(), folder / "ids")
+    ports: set[int] = set()
+    while len(ports) < 4:  # one that nobody listens on yet may be given out twice
+        ports.add(free_port())
+    made = Sinks(*ports, folder / "ids")
     conf = folder / "nginx.conf"
     conf.write_text(_NGINX.format(folder=folder, port=made.quick))
     python = [sys.executable, "-m", "bench.sinks"]

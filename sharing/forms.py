@@ -19,6 +19,7 @@ from sharing.stix.extract import MAX_INDICATORS
 from sharing.stix.markings import Tlp
 from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, AttackKind, Impact, PortSystem
 from sharing.stix.values import MAX_VALUE
+from sharing.withdrawal import MAX_REASON
 
 MAX_NARRATIVE: Final = 10_000
 # Both texts are read together, within the extractor's MAX_CHARS.
@@ -85,7 +86,7 @@ class AskWithdrawalForm(forms.Form):
 
     reason = forms.CharField(
         label=_("Why it should be taken back, for the desk"),
-        max_length=2_000,
+        max_length=MAX_REASON,
         widget=forms.Textarea(attrs={"rows": 3}),
     )
 

@@ -95,6 +95,15 @@ def test_what_still_waits_when_it_is_withdrawn_never_goes_out_and_nothing_is_owe
     assert len(mailed("rail")) == 2
 
 
+def fold(port: Port, first: Alert, second: Alert) -> None:
+    """Make one message of both, which waits: the mail server was down when the digest was due."""
+    message = row(port, alert=second)
+    Delivery.objects.filter(pk=message.pk).update(bundle="", next_try_at=timezone.now() + HOUR)
+    Delivery.objects.filter(pk=row(port, alert=first).pk).update(
+        bundle="", state=State.FOLDED, folded_into=message
+    )
+
+
 def test_what_is_folded_into_a_message_that_waits_is_taken_out_of_it(
     port: Port, clock: Any
 ) -> None:
@@ -105,12 +114,7 @@ def test_what_is_folded_into_a_message_that_waits_is_taken_out_of_it(
     port.file("rail", **OVERLOAD)
     port.sweep()
     first, second = port.warnings()
-    message = row(port, alert=second)
-    # The mail server was down when the digest was due.
-    Delivery.objects.filter(pk=message.pk).update(bundle="", next_try_at=timezone.now() + HOUR)
-    Delivery.objects.filter(pk=row(port, alert=first).pk).update(
-        bundle="", state=State.FOLDED, folded_into=message
-    )
+    fold(port, first, second)
     withdraw(port, report)
     assert row(port, alert=first).reason == "withdrawn before it was sent"
     clock.shift(HOUR)
@@ -130,11 +134,7 @@ def test_a_message_that_is_withdrawn_lets_go_of_what_was_folded_into_it(
     report = port.file("rail", **OVERLOAD)
     port.sweep()
     first, second = port.warnings()
-    message = row(port, alert=second)
-    Delivery.objects.filter(pk=message.pk).update(bundle="", next_try_at=timezone.now() + HOUR)
-    Delivery.objects.filter(pk=row(port, alert=first).pk).update(
-        bundle="", state=State.FOLDED, folded_into=message
-    )
+    fold(port, first, second)
     clock.shift(MINUTE)
     withdraw(port, report)
     port.sweep()
