@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from django.db.models import QuerySet
 
@@ -10,6 +11,9 @@ from crc.members.models import Contact, Group, Organisation, User
 from crc.members.roles import PortRole
 from sharing import visibility
 from sharing.stix.markings import Tlp
+
+# What members have without adding it.
+GIVEN: Final = frozenset({"inbox", "email"})
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,15 @@ def _addresses(
     if channels is None or "inbox" in channels:
         for pk, slug in organisations.values_list("pk", "slug"):
             yield Address(pk, "inbox", slug)
-    endpoints = Endpoint.objects.filter(
-        organisation__in=organisations, is_active=True, verified_at__isnull=False
-    )
-    if channels is not None:
-        endpoints = endpoints.filter(channel__in=channels)
-    for pk, channel, address in endpoints.values_list("organisation_id", "channel", "address"):
-        yield Address(pk, channel, address)
+    added = None if channels is None else {*channels} - GIVEN
+    if added is None or added:
+        endpoints = Endpoint.objects.filter(
+            organisation__in=organisations, is_active=True, verified_at__isnull=False
+        )
+        if added:
+            endpoints = endpoints.filter(channel__in=added)
+        for row in endpoints.values_list("organisation_id", "channel", "address"):
+            yield Address(*row)
     if channels is None or "email" in channels:
         yield from _mailboxes(organisations)
 

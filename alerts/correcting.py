@@ -10,6 +10,7 @@ from alerts import corrections, tasks
 from alerts.forms import CorrectionForm
 from alerts.models import Alert
 from crc.members.access import MemberRequest, for_desk
+from crc.members.language import readings
 from crc.members.models import User
 from crc.members.retold import retold
 from sharing.models import Release
@@ -82,11 +83,10 @@ def _page(
             "release": made,
             "reference": made.submission.reference,
             "kind": kind.value,
-            "title": corrections.title(sent_as, first) if first else "",
+            "readings": readings(corrections.title(sent_as, first), body) if first else [],
             "value": value,
             "form": form,
             "confirm": confirm,
-            "body": body,
             "members": corrections.members_told(made, sent_as),
             "first": first,
         },

@@ -136,7 +136,7 @@ def _raise(made: Release, kind: Alert.Kind, body: str, actor: User) -> Alert:
         severity=first.severity,
         tlp=made.tlp,
         group=_widest(made),
-        title=title(kind, first)[:240],
+        title=title(kind, first),
         body=body,
     )
     fanout.write(alert, planned)

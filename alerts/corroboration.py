@@ -65,6 +65,7 @@ def observe(submission: Submission) -> None:
 def _values_seen(submission: Submission, report: Report | None) -> set[str]:
     """The keys of the indicator values that count as seen by the source itself."""
     listed = ListedValue.objects.filter(object__submission=submission)
+    listed = listed.exclude(object__tlp=Tlp.RED.value)
     kept_back: set[str] = set()
     if report:
         kept_back = {*withheld(report, telltales(submission.source)), *doubts(report)}
@@ -172,10 +173,8 @@ def warn(story: Corroboration) -> Alert | None:
         kind=Alert.Kind.CORROBORATION,
         severity=severity,
         group=_audience(released),
-        title=(
-            kept("Seen by %(members)s members: %(title)s")
-            % {"members": story.members, "title": released.title}
-        )[:240],
+        title=kept("Seen by %(members)s members: %(title)s")
+        % {"members": story.members, "title": released.title},
         body=f"{_campaign(story)}\n\n{released.advice}".strip(),
         corroboration=story,
     )

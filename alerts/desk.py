@@ -23,10 +23,9 @@ from alerts.outgoing import outgoing
 from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_desk
 from crc.members.models import Group
-from crc.members.retold import retold
+from crc.members.retold import retold, told_in
 from sharing import withdrawal
 from sharing.doubts import stayed_behind
-from sharing.intake import understood
 from sharing.models import Release, Report, StixObject, Submission
 from sharing.release import (
     NotReleasable,
@@ -38,6 +37,7 @@ from sharing.release import (
 )
 from sharing.stix.markings import Json, Tlp
 from sharing.stix.port import IMPACTS, SYSTEMS
+from sharing.understanding import understood
 
 _QUEUE: Final = 100
 _ALERTS: Final = 20
@@ -149,15 +149,14 @@ def _case_page(
     made = _release(report)
     form = release_form or ReleaseForm(
         report=report,
-        initial={"tlp": report.consent.value, "title": standard_title(report)},
+        initial={
+            "tlp": report.consent.value,
+            "title": standard_title(report),
+            "title_ja": told_in("ja", standard_title(report)),
+        },
     )
-    problem, shared = "", graphs.listing([])
-    offered = report.state == Report.State.OPEN and report.consent is not Tlp.RED
-    if made:
-        shared = graphs.released_listing(made)
-    elif offered:
-        problem, preview = _preview(report)
-        shared = graphs.listing(preview)
+    offered = not made and report.state == Report.State.OPEN and report.consent is not Tlp.RED
+    problem, preview = _preview(report) if offered else ("", [])
     failed = any(form and form.errors for form in (release_form, decline_form))
     return render(
         request,
@@ -173,7 +172,7 @@ def _case_page(
             ],
             "understood": understood(report),
             "private": graphs.private_listing(submission),
-            "shared": shared,
+            "shared": graphs.released_listing(made) if made else graphs.listing(preview),
             "problem": problem,
             "stayed_behind": stayed_behind(report) if made else {},
             "unsaid": [_(SYSTEMS[system].label) for system in unsaid(report)],

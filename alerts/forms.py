@@ -13,12 +13,12 @@ from alerts.channels.base import Channel
 from alerts.mailing import FLOORS
 from alerts.models import Alert, Answer
 from crc.members.models import Group
-from crc.members.retold import retold
+from crc.members.retold import both, retold
 from sharing.doubts import doubts
-from sharing.intake import understood
 from sharing.models import Collection, Release, Report
 from sharing.release import MAX_ADVICE, MAX_TITLE, Terms
 from sharing.stix.markings import Tlp
+from sharing.understanding import understood
 from sharing.withdrawal import MAX_REASON, values
 
 # A report may hold thousands of values; a page offers so many to tick.
@@ -51,12 +51,25 @@ class ReleaseForm(forms.Form):
     )
     tlp = forms.ChoiceField(label=_("Marking"))
     title = forms.CharField(label=_("Title"), max_length=MAX_TITLE)
+    title_ja = forms.CharField(
+        label=_("Title in Japanese"),
+        max_length=MAX_TITLE,
+        required=False,
+        help_text=_("Left empty, those who read Japanese get the title above."),
+        widget=forms.TextInput(attrs={"lang": "ja"}),
+    )
     advice = forms.CharField(
         label=_("What members should do"),
         max_length=MAX_ADVICE,
         required=False,
         widget=forms.Textarea(attrs={"rows": 4}),
-        help_text=_("Leave it empty for the standard advice."),
+        help_text=_("Leave it empty for the standard advice, which is there in both languages."),
+    )
+    advice_ja = forms.CharField(
+        label=_("What members should do, in Japanese"),
+        max_length=MAX_ADVICE,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "lang": "ja"}),
     )
     withhold = forms.MultipleChoiceField(
         label=_("Leave out"),
@@ -140,6 +153,10 @@ class ReleaseForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Some groups have no collection for some markings."""
         cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("advice_ja") and not cleaned.get("advice"):
+            self.add_error(
+                "advice", gettext("Write it here too: not everybody reads the Japanese below.")
+            )
         group, tlp = cleaned.get("group"), cleaned.get("tlp")
         if group and tlp and not Collection.objects.filter(group=group, tlp=tlp).exists():
             self.add_error(
@@ -157,8 +174,8 @@ class ReleaseForm(forms.Form):
         return Terms(
             group=cleaned["group"],
             tlp=Tlp(cleaned["tlp"]),
-            title=cleaned["title"],
-            advice=cleaned["advice"],
+            title=both(cleaned["title"], cleaned["title_ja"]),
+            advice=both(cleaned["advice"], cleaned["advice_ja"]),
             named=cleaned.get("named", False),
             withhold=frozenset((*cleaned.get("withhold", ()), *cleaned.get("withhold_others", ()))),
             confirmed=frozenset(cleaned.get("confirmed", ())),
@@ -168,6 +185,7 @@ class ReleaseForm(forms.Form):
 class CorrectionForm(forms.Form):
     """What those who were warned are told now; ``what`` is the value to take back, or nothing."""
 
+    field_order = ("what", "text", "text_ja", "advice", "advice_ja")
     what = forms.ChoiceField(
         label=_("What is taken back"),
         required=False,
@@ -184,23 +202,50 @@ class CorrectionForm(forms.Form):
         max_length=MAX_ADVICE,
         widget=forms.Textarea(attrs={"rows": 3}),
     )
+    text_ja = forms.CharField(
+        label=_("What they are told, in Japanese"),
+        required=False,
+        max_length=MAX_REASON,
+        help_text=_("Left empty, those who read Japanese get the words above."),
+        widget=forms.Textarea(attrs={"rows": 4, "lang": "ja"}),
+    )
+    advice_ja = forms.CharField(
+        label=_("What members should do, in Japanese"),
+        required=False,
+        max_length=MAX_ADVICE,
+        widget=forms.Textarea(attrs={"rows": 3, "lang": "ja"}),
+    )
 
     def __init__(self, *args: Any, made: Release, kind: Alert.Kind, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if kind is not Alert.Kind.WITHDRAWAL:
             del self.fields["what"]
             return
-        del self.fields["advice"]
+        del self.fields["advice"], self.fields["advice_ja"]
         self.fields["text"].label = _("Why, for those who were warned")
+        self.fields["text_ja"].label = _("Why, in Japanese")
         what = self.fields["what"]
         assert isinstance(what, forms.ChoiceField)  # noqa: S101 - for the type checker
         what.choices = [("", _("All of it")), *((value, value) for value in values(made))]
 
     @property
     def words(self) -> str:
-        """Text and advice."""
-        said = (self.cleaned_data["text"], self.cleaned_data.get("advice"))
-        return "\n\n".join(part for part in said if part)
+        """Text and advice, each in the languages it was written in."""
+        said = self.cleaned_data
+        parts = (
+            both(said["text"], said["text_ja"]),
+            both(said.get("advice", ""), said.get("advice_ja", "")),
+        )
+        return "\n\n".join(part for part in parts if part)
+
+    def clean(self) -> dict[str, Any]:
+        """Advice for some readers alone would leave the others without."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        if cleaned.get("advice_ja") and not cleaned.get("advice"):
+            self.add_error(
+                "advice", gettext("Write it here too: not everybody reads the Japanese below.")
+            )
+        return cleaned
 
 
 class DeclineForm(forms.Form):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
+from django.conf import settings
 from django.db.models import Case, QuerySet, Value, When
 from django.utils.translation import gettext as _
 
@@ -151,6 +152,13 @@ def _name(obj: Json, names: dict[str, str]) -> str:
             "name": seen,
             "count": obj.get("count", 1),
         }
+    if obj["type"] == "language-content":
+        # The languages' own names: the reader may know no other.
+        told = dict(settings.LANGUAGES)
+        return ", ".join(
+            f"{told.get(code, code)}: {words.get('name', '')}"
+            for code, words in obj["contents"].items()
+        )
     if "object_refs" in obj and "name" not in obj:
         return _("of %(count)s objects") % {"count": len(obj["object_refs"])}
     hashes = obj.get("hashes") or {"": ""}

@@ -71,8 +71,10 @@ class _Obstacles:
             audience.Address(made.organisation_id, made.channel, made.address): made
             for made in Endpoint.objects.filter(organisation__in=members, channel__in=channels)
         }
-        listed = audience.addresses(Organisation.objects.filter(pk__in=members), channels)
-        self._listed = set(listed)
+        self._listed = {to for to, made in endpoints.items() if made.is_active and made.verified_at}
+        if given := channels & audience.GIVEN:
+            whose = Organisation.objects.filter(pk__in=members)
+            self._listed |= {*audience.addresses(whose, given)}
         self._chosen = subscriptions.of(members)
         self._cleared = _cleared(alerts.values())
         self._spoken = audience.languages(members) if "email" in channels else {}

@@ -4,6 +4,7 @@ At least once: a worker that dies between claim and record leaves a lease behind
 gives the row out again with the same id, by which receivers know a repeat.
 """
 
+import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
-from alerts.models import Alert, Delivery
-from crc import hotsql
+from alerts import storms
+from alerts.models import Alert, Delivery, Pulse
+from crc import clock, hotsql
 from crc.members.retold import kept
+
+log = logging.getLogger(__name__)
 
 # A claimed row that a worker has not begun to send after this long is given back unsent.
 PATIENCE: Final = timedelta(seconds=8)
@@ -47,6 +51,12 @@ class Outcome:
     gone: bool = False
 
 
+_WHAT_A_SEND_NEEDS: Final = (
+    "alert", "organisation", "channel", "address", "step", "host", "raised_at", "attempts",
+    "reason", "folded_into", "touches",
+)  # fmt: skip
+
+
 def claim(
     channel: str, room: int, *, avoiding: Sequence[str], allowance: Callable[[str], int]
 ) -> list[Delivery]:
@@ -60,7 +70,8 @@ def claim(
         due = due.exclude(host__in=avoiding)
     with transaction.atomic():
         # Two workers at once must not look at the same rows; SQLite has one writer anyway.
-        found = due.select_for_update(skip_locked=True).order_by("-rank", "-raised_at")[:room]
+        found = due.select_for_update(skip_locked=True).order_by("-rank", "-raised_at")
+        found = found.only(*_WHAT_A_SEND_NEEDS)[:room]
         chosen = _within(found, allowance)
         if chosen:
             Delivery.objects.filter(pk__in=[row.pk for row in chosen]).update(
@@ -105,7 +116,7 @@ def _write(outcomes: Sequence[Outcome], setting: str) -> int:
             (
                 done.delivery.pk,
                 done.delivery.lease_until,
-                done.state,
+                done.state.value,
                 done.reason[:300],
                 done.again_at or now,
                 now if done.state is Delivery.State.SENT else None,
@@ -126,14 +137,35 @@ def back_off(attempts: int) -> timedelta | None:
     return timedelta(seconds=BACK_OFF[attempts - 1] * (1 + random.random() * JITTER))  # noqa: S311
 
 
+def keep_up() -> timedelta:
+    """How far the clock was set back since the last look; what waits for a length of time is
+    brought forward by as much.
+
+    Back-offs and the windows of a case are lengths, written down as moments. Digests and the end of
+    quiet hours are moments of the reader's day, and stay.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        pulse, _made = Pulse.objects.select_for_update().get_or_create(pk=1, defaults={"at": now})
+        back = pulse.at - now
+        Pulse.objects.update(at=now)
+        if back < clock.SKEW:
+            return timedelta(0)
+        waiting = Delivery.objects.filter(state=Delivery.State.WAITING)
+        lengths = Q(bundle="") | Q(bundle__startswith=storms.BUNDLE)
+        waiting.filter(lengths).update(next_try_at=F("next_try_at") - back)
+    log.warning("the clock was set back by %s; what waits was brought forward", back)
+    return back
+
+
 def promote() -> int:
     """Make due what has waited long enough, and what a worker that is gone had claimed.
 
     What waits in a bundle is not for us: alerts.folding makes one message of it.
     """
-    now = timezone.now()
-    waited = Delivery.objects.filter(state=Delivery.State.WAITING, next_try_at__lte=now, bundle="")
-    lost = Delivery.objects.filter(state=Delivery.State.SENDING, lease_until__lt=now)
+    waiting = Delivery.objects.filter(state=Delivery.State.WAITING, bundle="")
+    waited = waiting.filter(next_try_at__lte=timezone.now())
+    lost = Delivery.objects.filter(clock.run_out(LEASE), state=Delivery.State.SENDING)
     return waited.update(state=Delivery.State.DUE) + lost.update(
         state=Delivery.State.DUE,
         lease_until=None,

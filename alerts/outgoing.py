@@ -7,11 +7,12 @@ import orjson
 
 from alerts import audience, triage
 from alerts.severity import Severity
+from crc.members.language import Reading, readings
 from crc.members.models import Organisation
-from sharing.intake import understood
 from sharing.models import Report
 from sharing.release import Terms, left_out
 from sharing.stix.markings import Tlp
+from sharing.understanding import understood
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Outgoing:
     values: list[str]
     withheld: list[str]
     members: list[Organisation]
+
+    @property
+    def readings(self) -> list[Reading]:
+        """The words as they are read in each language."""
+        return readings(self.title, self.body)
 
     @property
     def carries_content(self) -> bool:

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +21,6 @@ from typing import Final
 
 import uvloop
 from django.utils import timezone
-from django.utils.translation import override
 
 from alerts import folding, health, live, notices, outbox
 from alerts.channels import CHANNELS
@@ -41,6 +40,9 @@ LONGEST_REST: Final = 300.0
 SLOW_SECONDS: Final = 1.0
 # While much is sent, the desk's open pages look again so often.
 SHOWN_EVERY_SECONDS: Final = 2.0
+
+# While there is more to send than one process holds, the others are called so often.
+CALL_EVERY_SECONDS: Final = 1.0
 
 # With hosts that hang, a lane holds so many times what it holds of brisk ones.
 MOST_HELD: Final = 8
@@ -223,8 +225,7 @@ class Sender:
         begun = time.monotonic()
         self._begun[delivery.pk] = begun, delivery.host
         try:
-            with override(notice.language):
-                await self._send(notice)
+            await self._send(notice)
         except DeliveryError as error:
             if error.host_down or error.after:
                 host.did_not_answer(error.after)
@@ -290,10 +291,11 @@ _lanes: dict[str, _Lane] = {}
 _lanes_lock = threading.Lock()
 
 
-def drain(name: str) -> int:
+def drain(name: str, *, call_others: Callable[[], object] = lambda: None) -> int:
     """Send what is due on one channel until nothing is; how many deliveries ended.
 
-    A second call while one runs only tells the first to look again.
+    A second call while one runs only tells the first to look again. With more to send than this
+    process holds, ``call_others`` is called now and then: they claim what it has not.
     """
     with _lanes_lock:
         lane = _lanes.setdefault(name, _Lane())
@@ -302,16 +304,18 @@ def drain(name: str) -> int:
     while lane.wanted.is_set() and lane.lock.acquire(blocking=False):
         try:
             with Sender(CHANNELS[name], lane.hosts) as sender:
-                ended += _drain(name, sender, lane.wanted)
+                ended += _drain(name, sender, lane.wanted, call_others)
         finally:
             lane.forget()
             lane.lock.release()
     return ended
 
 
-def _drain(name: str, sender: Sender, wanted: threading.Event) -> int:
+def _drain(
+    name: str, sender: Sender, wanted: threading.Event, call_others: Callable[[], object]
+) -> int:
     at_once, ended = CHANNELS[name].at_once, 0
-    more, shown = True, time.monotonic()
+    more, shown, called = True, time.monotonic(), -CALL_EVERY_SECONDS
     while more or sender.held or wanted.is_set():
         if _stopping.is_set():
             sender.give_back()
@@ -322,7 +326,11 @@ def _drain(name: str, sender: Sender, wanted: threading.Event) -> int:
         # Claimed in halves, so that a few free places do not cost a claim each.
         elif sender.brisk <= at_once // 2 and sender.held < MOST_HELD * at_once:
             wanted.clear()
-            more = _claim(name, sender, at_once - sender.brisk)
+            room = at_once - sender.brisk
+            more = (claimed := _claim(name, sender, room)) > 0
+            if claimed == room and time.monotonic() - called > CALL_EVERY_SECONDS:
+                call_others()
+                called = time.monotonic()
         outcomes = sender.ended() if sender.held else []
         outbox.record(outcomes)
         health.note(outcomes)
@@ -336,8 +344,8 @@ def _drain(name: str, sender: Sender, wanted: threading.Event) -> int:
     return ended
 
 
-def _claim(name: str, sender: Sender, room: int) -> bool:
-    """Claim some and hand them to the sender; False when nothing was there to claim."""
+def _claim(name: str, sender: Sender, room: int) -> int:
+    """Claim some and hand them to the sender; how many were there to claim."""
     resting = [key for key, host in list(sender.hosts.items()) if not host.allowance]
     ahead = CHANNELS[name].ahead
 
@@ -356,4 +364,4 @@ def _claim(name: str, sender: Sender, room: int) -> bool:
     if skipped:
         folding.let_go([done.delivery for done in skipped])
     sender.put([(delivery, made) for delivery, made in prepared if isinstance(made, Notice)])
-    return bool(claimed)
+    return len(claimed)

@@ -6,6 +6,7 @@ what follows within it becomes one message at its end, which opens the next.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
@@ -15,7 +16,8 @@ from alerts.models import Alert, Delivery
 from alerts.severity import Severity
 from sharing.models import Submission
 
-_PREFIX = "case:"
+# How the bundles of windows begin.
+BUNDLE: Final = "case:"
 _UNHEARD = (Delivery.State.SKIPPED, Delivery.State.FAILED)
 
 
@@ -71,18 +73,20 @@ def windows(alert: Alert) -> dict[Address, Window]:
     for row in rows.exclude(channel="inbox").order_by("raised_at"):
         to = Address(row.organisation_id, row.channel, row.address)
         window = found.setdefault(
-            to, Window(alert.raised_at, f"{_PREFIX}{alert.release.submission_id}")
+            to, Window(alert.raised_at, f"{BUNDLE}{alert.release.submission_id}")
         )
-        _take(window, row, length)
+        _take(window, row, alert.raised_at, length)
     return found
 
 
-def _take(window: Window, row: Delivery, length: timedelta) -> None:
+def _take(window: Window, row: Delivery, now: datetime, length: timedelta) -> None:
     """What one earlier row says: one that waits is joined, one that went opened the window."""
     if row.state == Delivery.State.WAITING and row.bundle:
-        if row.bundle.startswith(_PREFIX):
+        if row.bundle.startswith(BUNDLE):
             window.until, window.bundle, window.joined = row.next_try_at, row.bundle, True
         return
     window.loudest = max(window.loudest, row.rank)
     if row.state != Delivery.State.FOLDED and not window.joined:
-        window.until = max(window.until, (row.sent_at or row.raised_at) + length)
+        # Not later than a whole window from now, though the clock was set back since.
+        ends = min(row.sent_at or row.raised_at, now) + length
+        window.until = max(window.until, ends)

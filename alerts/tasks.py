@@ -28,8 +28,8 @@ def triage_submission(submission_id: str) -> None:
 # Acknowledged early: a lost ring is found by the sweep, a repeated one would only find work done.
 @app.task(name="alerts.tasks.deliver", acks_late=False)  # type: ignore[untyped-decorator]
 def deliver(channel: str) -> None:
-    """Send what is due on one channel."""
-    sending.drain(channel)
+    """Send what is due on one channel; where that is much, with the other senders."""
+    sending.drain(channel, call_others=lambda: ring(deliver, channel))
 
 
 @app.task(name="alerts.tasks.sweep")  # type: ignore[untyped-decorator]
@@ -65,6 +65,7 @@ def _decide() -> dict[str, int]:
         ring_for(alert)
     tally.tidy(now)
     escalation.climb()
+    outbox.keep_up()
     folding.fold()
     outbox.promote()
     return counts

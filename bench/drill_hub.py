@@ -15,7 +15,6 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +30,8 @@ from crc.demo.step import StepFailed, find
 PARTS: Final = {
     "web": "crc.asgi:app",
     "worker": "-Q celery",
-    "sender": "-Q deliver",
+    "sender 1": "-n sender-1@",
+    "sender 2": "-n sender-2@",
     "beat": "beat -s",
     "broker": "broker.sock",
 }
@@ -98,8 +98,9 @@ class Hub:
             connection.close()
 
     def signal(self, part: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """To one part, if it runs."""
-        end([pid for name, pid in self.parts().items() if name == part], number)
+        """To one part, or to all of one kind ("sender"), as far as they run."""
+        kind = f"{part} "
+        end([pid for name, pid in self.parts().items() if f"{name} ".startswith(kind)], number)
 
     def kill_all(self) -> None:
         """kill -9 of the runner and everything it started, and start it again."""
@@ -147,7 +148,8 @@ class Officer(threading.Thread):
             "token": find(r'name="token" value="([^"]+)"', form, "a form without its token"),
             "attack": "ransomware",
             "system_yard": "down",
-            "noticed_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M}",
+            # As the hub filled it in: its clock may be another than ours.
+            "noticed_at": find(r'name="noticed_at" value="([^"]+)"', form, "a form without a time"),
             "time_zone": "UTC",
             "narrative": "A printer printed a ransom note.",
             "technical": f"sha256 {hashlib.sha256(uuid.uuid4().bytes).hexdigest()}",

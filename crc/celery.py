@@ -42,6 +42,7 @@ app.conf.update(
     timezone="UTC",
     # Sending waits for the world outside; nothing else may wait for it.
     task_routes={"alerts.tasks.deliver": {"queue": "deliver"}},
+    beat_scheduler="crc.beat:Scheduler",
     beat_schedule={
         "sweep": {
             "task": "alerts.tasks.sweep",

@@ -17,12 +17,21 @@ def row(statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
     """The first row, or None. ``statement`` marks its parameters with %s, for either database."""
     connection.ensure_connection()
     if connection.vendor == "postgresql":
-        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-            return cursor.execute(statement, parameters, prepare=True, binary=True).fetchone()
+        with connection.wrap_database_errors:
+            return _cursor().execute(statement, parameters, prepare=True, binary=True).fetchone()
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         found: tuple[Any, ...] | None = cursor.fetchone()
         return found
+
+
+def _cursor() -> psycopg.Cursor[tuple[Any, ...]]:
+    """One for each connection: making one takes as long as asking."""
+    held: psycopg.Cursor[tuple[Any, ...]] | None = getattr(connection, "hot_cursor", None)
+    if held is None or held.connection is not connection.connection:
+        held = psycopg.Cursor(connection.connection)
+        connection.hot_cursor = held  # type: ignore[attr-defined]
+    return held
 
 
 def first_row(statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -96,11 +105,6 @@ def update(
     are set. ``setting`` is SQL that changes all rows alike ("tries = tries + 1").
     """
     fields = {field.column: field for field in model._meta.concrete_fields}
-    ready = [fields[name].get_db_prep_save for name in columns]
-    values = [
-        [prepare(value, connection) for prepare, value in zip(ready, row, strict=True)]
-        for row in rows
-    ]
     table = model._meta.db_table
     found = " AND ".join(f"{table}.{name} = given.{name}" for name in columns[:matching])
     given = ", ".join([*(f"{name} = given.{name}" for name in columns[matching:]), setting])
@@ -108,8 +112,13 @@ def update(
     if connection.vendor == "postgresql":
         arrays = ", ".join(f"%s::{fields[name].db_type(connection)}[]" for name in columns)
         source = f"unnest({arrays}) AS given({', '.join(columns)})"
-        parameters = [list(column) for column in zip(*values, strict=True)]
+        parameters = [list(column) for column in zip(*rows, strict=True)]
     else:
+        ready = [fields[name].get_db_prep_save for name in columns]
+        values = [
+            [prepare(value, connection) for prepare, value in zip(ready, row, strict=True)]
+            for row in rows
+        ]
         parts = ", ".join(
             f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns)
         )
@@ -128,11 +137,14 @@ def next_ids(model: type[Model], count: int) -> list[int]:
     table = model._meta.db_table
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
+            # Nobody else takes any meanwhile: they would need the pen.
             cursor.execute(
-                "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
-                [table, count],
+                "SELECT setval(sequence, nextval(sequence) + %s - 1)"
+                " FROM pg_get_serial_sequence(%s, 'id') AS sequence",
+                [count, table],
             )
-            return [number for (number,) in cursor.fetchall()]
+            [last] = cursor.fetchone()
+            return list(range(last - count + 1, last + 1))
     with connection.cursor() as cursor:
         # What AUTOINCREMENT would give, also after the newest row was deleted.
         cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [table])

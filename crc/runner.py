@@ -163,9 +163,16 @@ def beat(data_dir: Path) -> Child:
     return Child("beat", [*_CELERY, "beat", "-s", schedule, "--pidfile=", "--loglevel", "WARNING"])
 
 
-def sender() -> Child:
-    """Sends warnings: a thread for each channel, which may wait for the world outside."""
-    return Child("sender", [*_WORKER, "-Q", "deliver", "-c", "16"])
+def senders() -> list[Child]:
+    """Send warnings: a thread for each channel, which may wait for the world outside.
+
+    Several, as one process can keep one processor busy and no more.
+    """
+    count = env.number("CRC_SENDERS", 2, at_least=1)
+    return [
+        Child(f"sender {n}", [*_WORKER, "-n", f"sender-{n}@%h", "-Q", "deliver", "-c", "16"])
+        for n in range(1, count + 1)
+    ]
 
 
 def _answers(host: str, port: int) -> bool:
@@ -253,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _start_broker(hub, data_dir, (lock.fileno(),))
         parts = [web(options.host, port)]
         if not options.no_worker:
-            parts += [worker(), sender(), beat(data_dir)]
+            parts += [worker(), *senders(), beat(data_dir)]
         start(hub, parts, options.host, port)
         hub.watch()
     except (CannotStart, broker.BrokerMissing, env.BadSetting) as problem:

@@ -60,8 +60,8 @@ class Notice:
     ``short_link`` leads where ``link`` does, in few letters. ``thread_id`` is the same for all that
     is said about one thing: the id of the alert that said it first, and so equal to ``alert_id`` in
     the first; a correction names in ``about`` the alert that its reader got. ``unsubscribe`` is the
-    page on which the reader of a mail asks for fewer. ``language`` is the reader's; a channel's own
-    words are said in it.
+    page on which the reader of a mail asks for fewer. ``language`` is the reader's; a channel that
+    adds words of its own says them under ``override(notice.language)``.
     """
 
     message_id: str

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 
 from alerts.channels import calling
 from alerts.channels.base import Notice, Send
@@ -41,7 +41,8 @@ class ChatRoom(ABC):
         async with calling.door() as out:
 
             async def send(notice: Notice) -> None:
-                body = orjson.dumps(self.message(notice))
+                with override(notice.language):
+                    body = orjson.dumps(self.message(notice))
                 await calling.post(out, notice.address, body, calling.JSON)
 
             yield send

@@ -24,7 +24,7 @@ class Webhook:
     example = "https://soc.example.com/hooks/port"
     needs_secret, needs_tap, offered = True, False, True
     asks = False
-    at_once = 256
+    at_once = 512
     per_host = 32
     ahead = 4
 

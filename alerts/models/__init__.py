@@ -1,7 +1,7 @@
 """The rows around warnings: what is told, to whom, by which way, and what they say to it."""
 
 from alerts.models.addresses import Asset, Endpoint, Subscription
-from alerts.models.deliveries import Delivery
+from alerts.models.deliveries import Delivery, Pulse
 from alerts.models.ladders import Escalation, LadderPause, LadderStep
 from alerts.models.warnings import Alert, Answer, Corroboration, DeskEntry, Observation
 
@@ -17,5 +17,6 @@ __all__ = [
     "LadderPause",
     "LadderStep",
     "Observation",
+    "Pulse",
     "Subscription",
 ]

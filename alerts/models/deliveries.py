@@ -110,6 +110,15 @@ class Delivery(models.Model):
         return self.sent_at - self.raised_at if self.sent_at else None
 
 
+class Pulse(models.Model):
+    """When the sweep last looked at the clock; one row."""
+
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S}"
+
+
 _IN_HAND: Final = (Delivery.State.SENT, Delivery.State.SENDING)
 _UNSENT: Final = (Delivery.State.DUE, Delivery.State.WAITING)
 _FOLDED: Final = models.Q(state=Delivery.State.FOLDED)

@@ -118,7 +118,7 @@ class Alert(models.Model):
     severity = models.CharField(max_length=10)
     tlp = models.CharField(max_length=12)
     group = models.ForeignKey(Group, models.PROTECT, null=True, blank=True)
-    title = models.CharField(max_length=240)
+    title = models.CharField(max_length=500)
     body = models.TextField()
     # What it is about, as far as the release says: words of sharing.stix.port.
     attack = models.CharField(max_length=20, blank=True)

@@ -159,7 +159,8 @@ class Release(models.Model):
     submission = models.OneToOneField(Submission, models.PROTECT, related_name="release")
     group = models.ForeignKey(Group, models.PROTECT)
     tlp = models.CharField(max_length=12)
-    title = models.CharField(max_length=200)
+    # Both are in two languages where the desk wrote them so (crc.members.retold).
+    title = models.CharField(max_length=450)
     advice = models.TextField(blank=True)
     named = models.BooleanField(default=False)
     consent = models.CharField(max_length=12)

@@ -111,6 +111,23 @@ def test_what_is_queued_behind_a_host_that_hangs_takes_nobodys_place(
         assert sender.held == 4
 
 
+def test_the_other_senders_are_called_when_there_is_more_than_one_holds(
+    port: Port, receiver: Receiver, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CHANNELS["webhook"], "at_once", 4)
+    south, calls = port.organisations["south"], list[int]()
+    urls = [f"{receiver.url}{number}" for number in range(3)]
+    for url in urls:
+        hook(south, url)
+    post(south, *urls)
+    assert sending.drain("webhook", call_others=lambda: calls.append(1)) == 3
+    assert calls == []
+    post(south, *urls)
+    post(south, *urls)
+    assert sending.drain("webhook", call_others=lambda: calls.append(1)) == 6
+    assert calls == [1]
+
+
 def test_a_resting_host_is_left_alone_by_the_next_drain(
     port: Port, silent: str, hasty: None
 ) -> None:
