@@ -18,6 +18,7 @@ from crc import hotsql
 from crc.members.models import Organisation
 from sharing import visibility
 from sharing.models import Collection, Placement
+from sharing.stix.markings import Tlp
 from sharing.stix.reading import Facts
 
 
@@ -30,6 +31,7 @@ class Held(NamedTuple):
     digest: str
     revoked: bool
     creator: str
+    tlp: str
     source: int | None
 
 
@@ -53,7 +55,7 @@ class History:
 
 
 _HELD: Final = (
-    "SELECT o.id, o.stix_id, o.version, o.digest, o.revoked, o.created_by_ref, s.source_id"
+    "SELECT o.id, o.stix_id, o.version, o.digest, o.revoked, o.created_by_ref, o.tlp, s.source_id"
     " FROM sharing_stixobject o LEFT JOIN sharing_submission s ON s.id = o.submission_id"
     " WHERE o.stix_id {among} ORDER BY o.id"
 )
@@ -100,12 +102,26 @@ def _binding(rows: list[Held], sender: Organisation | None, shelves: list[UUID])
     ]
 
 
+def loosened(facts: Facts, twin: Held, sender: Organisation | None) -> str:
+    """Why a copy of what is here may not come under this marking; empty when it may.
+
+    What says nothing of its marking takes that of the collection it is sent to: its source may
+    choose a looser one, whoever has only read it may not.
+    """
+    if twin.source == (sender.pk if sender else None) or facts.tlp.rank >= Tlp(twin.tlp).rank:
+        return ""
+    return (
+        f"another member shared this as {Tlp(twin.tlp).label}: only who sent it first may share it "
+        f"as {facts.tlp.label}"
+    )
+
+
 def refusal(facts: Facts, known: Mapping[str, History], sender: Organisation | None) -> str:
     """Why this may not follow what binds its sender (STIX 3.5, 3.6); empty when it may."""
     history = known.get(facts.stix_id) if facts.version_us else None
     if history and history.source != (sender.pk if sender else None):
         return "not the object's creator: only who sent it first may change or revoke it"
-    creator = known.get(facts.created_by_ref)
+    creator = known.get(facts.created_by_ref.lower())
     if creator and creator.source is None and sender and not sender.is_desk:
         return "created_by_ref names the hub: only the hub speaks for itself"
     return _out_of_line(facts, history) if history else ""

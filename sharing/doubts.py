@@ -15,7 +15,6 @@ from django.conf import settings
 from crc.members.models import Contact, Organisation, User
 from crc.members.retold import kept
 from crc.members.roles import PortRole
-from sharing.intake import own_names, understood
 from sharing.models import ListedValue, Report
 from sharing.stix.extract import (
     HASHES,
@@ -26,6 +25,7 @@ from sharing.stix.extract import (
 from sharing.stix.internet import itself_and_parents, own_label
 from sharing.stix.telltales import LONG, Telltales, brand, rare_words
 from sharing.stix.wellknown import is_open_to_anybody, known_as
+from sharing.understanding import own_names, understood
 
 NAMES_THE_SOURCE: Final = kept("it may name the reporter")
 NAMES_A_MEMBER: Final = kept("it may name a member of the port")

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from crc.clock import run_out
 from crc.members.models import ApiKey
 from sharing.intake import check, destination, take_in
 from sharing.models import Collection, Door, Envelope, Submission
@@ -123,4 +124,4 @@ def _submission(envelope: Envelope) -> Submission:
 
 
 def _free() -> Q:
-    return Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+    return Q(lease_until=None) | run_out(LEASE)

@@ -3,10 +3,9 @@
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from threading import Lock
 from typing import Any, Final
 
@@ -20,11 +19,9 @@ from sharing import retries, store, tally
 from sharing.models import Collection, Door, Placement, Report, SightingPost, Submission
 from sharing.signals import accepted
 from sharing.stix import compose, reading, sightings
-from sharing.stix.extract import Extraction, extract
-from sharing.stix.markings import Tlp
-from sharing.stix.port import AttackKind
-from sharing.stix.report import IncidentReport, Reporter
+from sharing.stix.markings import Json, Tlp
 from sharing.store import Item, Outcome, Result, put
+from sharing.understanding import incident
 
 log = logging.getLogger(__name__)
 
@@ -74,19 +71,31 @@ def accept(
 
 
 def check(
-    objects: Sequence[Any], *, default_tlp: Tlp = Tlp.AMBER_STRICT, at_most: Tlp = Tlp.RED
+    objects: Sequence[Any],
+    *,
+    default_tlp: Tlp = Tlp.AMBER_STRICT,
+    at_most: Tlp = Tlp.RED,
+    statements: frozenset[str] = frozenset(),
 ) -> list[Checked]:
     """Each object ready to be stored, or what is wrong with it. Needs no database.
 
-    What is not reached within MAX_CHECK_SECONDS of processor time is refused unread.
+    What is not reached within MAX_CHECK_SECONDS of processor time is refused unread. ``statements``
+    are markings known as such, beside those among the objects; they count where nothing is
+    published.
     """
-    until = time.thread_time() + MAX_CHECK_SECONDS
+    statements |= reading.statements(objects)
+    in_time = _allowance(MAX_CHECK_SECONDS)
     return [
-        _check(obj, default_tlp, at_most)
-        if time.thread_time() < until
-        else _refused(obj, _TOO_LONG)
+        _check(obj, default_tlp, at_most, statements) if in_time() else _refused(obj, _TOO_LONG)
         for obj in objects
     ]
+
+
+def _allowance(seconds: float) -> Callable[[], bool]:
+    """Tells whether so much processor time is still not used up."""
+    begun, until = time.monotonic(), time.thread_time() + seconds
+    # A thread uses no more than what passes, and to ask for that costs next to nothing.
+    return lambda: time.monotonic() - begun < seconds or time.thread_time() < until
 
 
 def take_in(
@@ -102,7 +111,9 @@ def take_in(
     with transaction.atomic():
         good = [item for item in checked if isinstance(item, Item)]
         stored = iter(put(good, into=into, submission=submission))
-        results = [next(stored) if isinstance(item, Item) else item for item in checked]
+        results = [
+            _noted(next(stored), item) if isinstance(item, Item) else item for item in checked
+        ]
         submission.receipt = [
             [result.stix_id, result.version, result.outcome.value, result.reason]
             for result in results
@@ -133,17 +144,46 @@ def is_news(into: Iterable[Collection]) -> bool:
     return any(collection.kind == Collection.Kind.INBOX for collection in into)
 
 
-def _check(obj: Any, default_tlp: Tlp, at_most: Tlp) -> Checked:
+def _check(obj: Any, default_tlp: Tlp, at_most: Tlp, statements: frozenset[str]) -> Checked:
     problems = reading.problems(obj)
     if problems:
         return _refused(obj, "; ".join(problem.message for problem in problems[:5]))
-    facts = reading.facts(obj, default_tlp=default_tlp)
-    if facts.tlp.rank > at_most.rank:
-        return _refused(
-            obj, f"{facts.tlp.label} may not enter a collection of {at_most.label}; post it to "
-                 "your inbox",
-        )  # fmt: skip
-    return Item(obj, facts)
+    if at_most is not Tlp.RED:
+        facts = reading.facts(obj, default_tlp=default_tlp)
+        reason = _unpublishable(obj, facts, at_most)
+        return _refused(obj, reason) if reason else Item(obj, facts)
+    facts = reading.facts(obj, default_tlp=default_tlp, statements=statements)
+    return Item(obj, facts, _DESK_ALONE.format(facts.unranked) if facts.unranked else "")
+
+
+_DESK_ALONE: Final = (
+    "unknown marking {}: the desk alone sees this object; mark it with TLP only, or send the "
+    "definition along if it is a statement"
+)
+
+
+def _unpublishable(obj: Json, facts: reading.Facts, level: Tlp) -> str:
+    """Why a shelf of this level may not have an object; empty when it may.
+
+    A statement may say in words who is not to see it ("for our members only"): of those that are
+    not known here, none is published.
+    """
+    if facts.unranked:
+        return (
+            f"unknown marking {facts.unranked}; mark the object with TLP only, so that the hub "
+            "knows who may see it"
+        )
+    if facts.tlp.rank > level.rank:
+        return (
+            f"{facts.tlp.label} may not enter a collection of {level.label}; post it to your inbox"
+        )
+    return reading.anothers_id(obj)
+
+
+def _noted(result: Result, item: Item) -> Result:
+    if item.note and result.outcome is not Outcome.REFUSED:
+        return replace(result, reason=item.note)
+    return result
 
 
 def _refused(obj: Any, reason: str) -> Result:
@@ -329,56 +369,3 @@ def accept_report(report: Report, *, submission: Submission, author: User) -> Re
             refused[0].reason,
         )
     return receipt
-
-
-def incident(report: Report) -> IncidentReport:
-    """The framework-free view of a report that graphs are composed from."""
-    submission = report.submission
-    return IncidentReport(
-        reporter=reporter(submission.source),
-        reference=submission.reference,
-        attack=AttackKind(report.attack),
-        noticed_at=report.noticed_at,
-        reported_at=submission.received_at,
-        systems=report.impact_by_system,
-        narrative=report.narrative,
-        technical=report.technical,
-        tlp=Tlp(report.tlp),
-        may_name=report.may_name,
-        indicators=understood(report).indicators,
-    )
-
-
-def reporter(organisation: Organisation) -> Reporter:
-    """An organisation as STIX names it."""
-    return Reporter(
-        organisation.identity_id, organisation.name, organisation.port_role, organisation.joined_at
-    )
-
-
-def understood(report: Report) -> Extraction:
-    """What the hub read out of a report's text."""
-    return read_out(report.technical, report.narrative, report.submission.source)
-
-
-def read_out(technical: str, narrative: str, source: Organisation) -> Extraction:
-    """What the hub reads out of the texts of a report from this source. Raises TextTooLong."""
-    return _read_out(f"{technical}\n{narrative}", own_names(source))
-
-
-@lru_cache(maxsize=16)
-def _read_out(text: str, own: frozenset[str]) -> Extraction:
-    # One text is asked about again and again: preview, receipt, case, release.
-    return extract(text, own=own)
-
-
-def own_names(organisation: Organisation) -> frozenset[str]:
-    """Domains and addresses that are the member's own, so never an attacker's."""
-    addresses = [
-        *organisation.users.values_list("email", flat=True),
-        *organisation.contacts.values_list("email", flat=True),
-    ]
-    return frozenset(
-        {address.rpartition("@")[2].lower() for address in addresses}
-        | {word.lower() for word in organisation.telltales if "." in word or ":" in word}
-    )

@@ -15,19 +15,22 @@ from django.utils.translation import gettext as _
 
 from crc.members import audit
 from crc.members.models import Group, Organisation, User
-from crc.members.retold import kept
+from crc.members.retold import kept, told_in
 from crc.members.roles import PortRole
 from crc.ordering import take_the_pen
 from sharing.doubts import NAMES_THE_SOURCE, doubts, telltales, withheld
-from sharing.intake import incident, understood
 from sharing.models import Collection, Release, Report, StixObject, Submission
 from sharing.stix import compose, reading
 from sharing.stix.markings import Json, Tlp
 from sharing.stix.port import SYSTEMS, AttackKind, PortSystem
 from sharing.stix.report import IncidentReport
+from sharing.stix.telltales import leaks
+from sharing.stix.titles import title_for
 from sharing.store import Item, put
+from sharing.understanding import incident, understood
 
 VALID_DAYS: Final = 90
+# In each language.
 MAX_TITLE: Final = 200
 MAX_ADVICE: Final = 4_000
 # Who decides when the reporter's own wish does.
@@ -68,22 +71,26 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
     source = report.submission.source
     words = telltales(source)
     named = terms.named and report.may_name
+    title = terms.title or standard_title(report, named=named)
     graph = compose.release_graph(
         told_to_others(report, named=named),
         hub(),
         compose.ReleaseTerms(
             tlp=terms.tlp,
-            title=terms.title or standard_title(report, named=named),
-            advice=terms.advice,
+            words=_worded("en", title, terms.advice),
             released_at=at,
             valid_days=VALID_DAYS,
             named_as=source.name if named else "",
+            translated={
+                language: _worded(language, title, terms.advice)
+                for language, _ in settings.LANGUAGES
+            },
         ),
         withhold=left_out(report, terms),
     )
     found: list[str] = []
     if not named:
-        found += compose.leaks(graph, [*words.said, report.submission.reference])
+        found += leaks(graph, [*words.said, report.submission.reference])
         found += words.alluded_to_in(_written(report, terms))
     if found:
         raise NotReleasable(
@@ -96,6 +103,10 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
     return graph
 
 
+def _worded(language: str, title: str, advice: str) -> compose.Words:
+    return compose.Words(told_in(language, title), told_in(language, advice))
+
+
 def left_out(report: Report, terms: Terms) -> frozenset[str]:
     """Indicator values that a release under these terms keeps back."""
     doubtful = doubts(report).keys() - terms.confirmed
@@ -104,8 +115,10 @@ def left_out(report: Report, terms: Terms) -> frozenset[str]:
 
 def _written(report: Report, terms: Terms) -> str:
     """What a person wrote for this release: the standard title is the hub's own words."""
-    title = "" if terms.title == standard_title(report) else terms.title
-    return f"{title}\n{terms.advice}"
+    standard, languages = standard_title(report), [language for language, _ in settings.LANGUAGES]
+    titles = {told_in(language, terms.title) for language in languages}
+    titles -= {told_in(language, standard) for language in languages}
+    return "\n".join([*sorted(titles), terms.advice])
 
 
 def told_to_others(report: Report, *, named: bool) -> IncidentReport:
@@ -130,7 +143,7 @@ def unsaid(report: Report) -> list[PortSystem]:
 
 def standard_title(report: Report, *, named: bool = False) -> str:
     """What the release is called unless the desk finds better words."""
-    return compose.title_for(told_to_others(report, named=named))
+    return title_for(told_to_others(report, named=named))
 
 
 @dataclass(frozen=True)
@@ -272,7 +285,7 @@ def check_words(made: Release, text: str) -> None:
     """Raises NotReleasable for words about a release that give its source away."""
     submission = made.submission
     words = telltales(submission.source)
-    found = {*compose.leaks([{"text": text}], [*words.said, submission.reference])}
+    found = {*leaks([{"text": text}], [*words.said, submission.reference])}
     found |= {*words.alluded_to_in(text)}
     if found and not made.named:
         raise NotReleasable(

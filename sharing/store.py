@@ -6,11 +6,11 @@ poller that has seen instant T will never later find something new at or before 
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 from django.db.models import Q
@@ -31,7 +31,7 @@ from sharing.models import (
 )
 from sharing.stix.markings import Json, Tlp
 from sharing.stix.reading import Facts
-from sharing.stix.values import PlainValue, plain_values
+from sharing.stix.values import plain_values
 
 
 class Outcome(StrEnum):
@@ -48,6 +48,8 @@ class Item:
 
     body: Json
     facts: Facts
+    # What its sender should know of it all the same.
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def put(
     known = creators.histories(held, sender, into)
     results, fresh = _judged(versions, known, sender)
     _store(fresh, submission, release)
+    _loosen(versions)
     kept = [
         version
         for version, result in zip(versions, results, strict=True)
@@ -105,7 +108,7 @@ def put(
 
 def _named(versions: Sequence["_Version"]) -> set[str]:
     """The ids they have, and those of who made them."""
-    creators_named = {version.item.facts.created_by_ref for version in versions}
+    creators_named = {version.item.facts.created_by_ref.lower() for version in versions}
     return {version.stix_id for version in versions} | creators_named - {""}
 
 
@@ -126,28 +129,41 @@ def digest_of(body: Json) -> str:
 @dataclass(slots=True)
 class _Version:
     """One object version on its way in; ``pk`` and ``source`` are its row's, or those of the twin
-    stored before."""
+    stored before. ``columns`` and ``listed`` are what its rows will hold beside keys."""
 
     item: Item
     stix_id: str
     number: int
-    body: str
     digest: str
-    values: list[PlainValue]
+    columns: tuple[Any, ...]
+    listed: list[tuple[Any, ...]]
     pk: int = 0
     source: int | None = None
+    # Whether its source has sent the twin under a stricter marking before.
+    loosens: bool = False
 
     @classmethod
     def of(cls, item: Item) -> "_Version":
         """All that can be told of an item without asking the database."""
-        return cls(
-            item,
-            item.facts.stix_id,
-            item.facts.version_us,
+        facts, digest = item.facts, digest_of(item.body)
+        columns = (
+            facts.stix_id,
+            facts.version_us,
+            digest,
+            facts.type,
+            facts.spec_version,
+            facts.version,
+            facts.created_by_ref,
+            facts.revoked,
+            facts.tlp.value,
             orjson.dumps(item.body).decode(),
-            digest_of(item.body),
-            plain_values(item.body),
+            facts.lacks_spec_version,
         )
+        listed = [
+            (plain.kind.value, plain.value, plain.valid_from, plain.valid_until, plain.key)
+            for plain in plain_values(item.body)
+        ]
+        return cls(item, facts.stix_id, facts.version_us, digest, columns, listed)
 
     def held(self) -> Held:
         """As the store will hold it."""
@@ -159,6 +175,7 @@ class _Version:
             self.digest,
             facts.revoked,
             facts.created_by_ref,
+            facts.tlp.value,
             self.source,
         )
 
@@ -168,21 +185,27 @@ def _judged(
 ) -> tuple[list[Result], list[_Version]]:
     """Per version what is to become of it, and those to insert."""
     results, fresh = [], []
+    source = sender.pk if sender else None
+    several = {pk for pk, count in Counter(one.stix_id for one in versions).items() if count > 1}
     for version in versions:
         facts = version.item.facts
-        version.source = sender.pk if sender else None
+        version.source = source
         history = known.get(version.stix_id)
         twin = history.twin(version.number, version.digest) if history else None
-        outcome, reason = Outcome.DUPLICATE, ""
         if twin is not None:
             version.pk, version.source = twin.pk, twin.source
+            reason = creators.loosened(facts, twin, sender)
+            outcome = Outcome.REFUSED if reason else Outcome.DUPLICATE
+            version.loosens = not reason and facts.tlp.rank < Tlp(twin.tlp).rank
         else:
             reason = creators.refusal(facts, known, sender)
             outcome = Outcome.REFUSED if reason else Outcome.ACCEPTED
         if outcome is Outcome.ACCEPTED:
-            stored = version.held()
-            known.setdefault(version.stix_id, History(stored.source, stored.creator)).add(stored)
             fresh.append(version)
+            # What comes later under this id has to follow it.
+            if version.stix_id in several:
+                first = known.setdefault(version.stix_id, History(source, facts.created_by_ref))
+                first.add(version.held())
         results.append(Result(version.stix_id, facts.version, outcome, reason))
     return results, fresh
 
@@ -202,35 +225,20 @@ def _store(
 ) -> None:
     """Insert objects, and the plain values of indicators for the lists."""
     origin = (submission.pk if submission else None, release.pk if release else None)
-    hotsql.insert(StixObject, _OBJECT_COLUMNS, (_object_row(one, origin) for one in fresh))
+    rows = ((one.pk, *one.columns, *origin) for one in fresh)
+    hotsql.insert(StixObject, _OBJECT_COLUMNS, rows)
     hotsql.insert(
         ListedValue,
         _VALUE_COLUMNS,
-        (
-            (one.pk, plain.kind.value, plain.value, plain.valid_from, plain.valid_until, plain.key)
-            for one in fresh
-            for plain in one.values
-        ),
+        ((one.pk, *columns) for one in fresh for columns in one.listed),
     )
 
 
-def _object_row(one: _Version, origin: tuple[UUID | None, UUID | None]) -> tuple[Any, ...]:
-    facts = one.item.facts
-    return (
-        one.pk,
-        facts.stix_id,
-        facts.version_us,
-        one.digest,
-        facts.type,
-        facts.spec_version,
-        facts.version,
-        facts.created_by_ref,
-        facts.revoked,
-        facts.tlp.value,
-        one.body,
-        facts.lacks_spec_version,
-        *origin,
-    )
+def _loosen(versions: Sequence[_Version]) -> None:
+    """An object's level is the loosest that its source has sent it under."""
+    for version in versions:
+        if version.loosens:
+            StixObject.objects.filter(pk=version.pk).update(tlp=version.item.facts.tlp.value)
 
 
 def _place(kept: Sequence[_Version], collection: Collection, seen_before: set[str]) -> set[int]:
@@ -270,7 +278,9 @@ class _Here:
     ``newest`` is the highest version of each line, ``latest`` the placement that had it before.
     """
 
+    is_shelf: bool
     versions: set[tuple[Line, int]] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)
     contents: set[tuple[str, int, str]] = field(default_factory=set)
     newest: dict[Line, int] = field(default_factory=dict)
     latest: dict[Line, tuple[int, int]] = field(default_factory=dict)
@@ -278,7 +288,7 @@ class _Here:
     @classmethod
     def of(cls, collection: Collection, stix_ids: set[str]) -> "_Here":
         """Ask the database."""
-        here = cls()
+        here = cls(collection.kind == Collection.Kind.SHELF)
         if stix_ids:
             held = Placement.objects.filter(collection=collection, object__stix_id__in=stix_ids)
             columns = ("pk", "latest", "object__stix_id", "version", "object__digest", _SOURCE)
@@ -290,6 +300,7 @@ class _Here:
 
     def _add(self, line: Line, number: int, digest: str) -> None:
         self.versions.add((line, number))
+        self.ids.add(line[0])
         self.contents.add((line[0], number, digest))
         self.newest[line] = max(number, self.newest.get(line, number))
 
@@ -297,17 +308,23 @@ class _Here:
         """Whether this version is new here, which it then is no longer.
 
         The same content of two sources is there once. Under an id of the hub's own nobody else is
-        placed, but for observables, whose ids belong to everybody.
+        placed, but for observables, whose ids belong to everybody; on a shelf, readers get one of
+        them.
         """
         line = one.stix_id, one.source
         if (line, one.number) in self.versions:
             return False
         if (one.stix_id, one.number, one.digest) in self.contents:
             return False
-        if one.number and one.source is not None and (one.stix_id, None) in self.newest:
+        if one.source is not None and self._is_settled(one):
             return False
         self._add(line, one.number, one.digest)
         return True
+
+    def _is_settled(self, one: _Version) -> bool:
+        if one.number or not self.is_shelf:
+            return bool(one.number) and (one.stix_id, None) in self.newest
+        return one.stix_id in self.ids
 
     def outdone(self) -> list[int]:
         """The placements that are the latest of their line no longer."""

@@ -18,12 +18,13 @@ from crc.ordering import was_busy
 from sharing import visibility, withdrawal
 from sharing.doubts import stayed_behind
 from sharing.forms import MAX_TECHNICAL, AskWithdrawalForm, PlainText, ReportForm
-from sharing.intake import accept_report, read_out, understood
+from sharing.intake import accept_report
 from sharing.models import Release, Report, Submission
 from sharing.release import allow_warning, unsaid
 from sharing.signals import accepted
 from sharing.stix.extract import TextTooLong
 from sharing.stix.port import IMPACTS, SYSTEMS
+from sharing.understanding import read_out, understood
 
 # Two threads with one token settle in two rounds; a third is for luck.
 MAX_RACES: Final = 3

@@ -2,7 +2,7 @@
 values gone from the lists. What others have copied cannot be called back; they are told."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import orjson
@@ -119,11 +119,7 @@ def _versioned(made: Release) -> QuerySet[StixObject, str]:
 
 
 def _revoke(made: Release, graph: list[Json]) -> None:
-    # Strictly later than every version there is (3.6), whatever the machine's clock says.
-    newest = max((datetime.fromisoformat(obj["modified"]) for obj in graph), default=None)
     at = timezone.now()
-    if newest and at < newest + timedelta(milliseconds=1):
-        at = newest + timedelta(milliseconds=1)
     place([compose.revoked(obj, at=at) for obj in graph], made)
 
 

@@ -8,6 +8,7 @@ from crc.members.models import Organisation
 from sharing.intake import Checked, check, take_in
 from sharing.models import Collection, Door, Submission
 from sharing.moving.tally import Tally
+from sharing.stix import reading
 from sharing.stix.markings import Tlp
 from sharing.stix.reading import BadJson
 from sharing.stix.reading.stream import Broken, Piece
@@ -33,9 +34,12 @@ def bring_in(
     """
     level = Tlp(collection.tlp) if collection.tlp else None
     default, at_most = level or Tlp.AMBER_STRICT, level or Tlp.RED
+    statements: frozenset[str] = frozenset()
     for chunk in _chunks(pieces):
+        # Of the file so far; those who write definitions first are understood.
+        statements |= reading.statements(chunk)
         receipt = take_in(
-            [*_checked(chunk, default, at_most)],
+            [*_checked(chunk, default, at_most, statements)],
             submission=Submission(source=source, door=Door.IMPORT),
             into=[collection],
             actor="operator",
@@ -70,12 +74,14 @@ def _value(piece: Piece) -> Any:
         return BadJson(f"at byte {piece.at}: {bad}")
 
 
-def _checked(values: list[Any], default: Tlp, at_most: Tlp) -> Iterator[Checked]:
+def _checked(
+    values: list[Any], default: Tlp, at_most: Tlp, statements: frozenset[str]
+) -> Iterator[Checked]:
     for value in values:
         if isinstance(value, BadJson):
             yield Result("", "", Outcome.REFUSED, str(value))
         else:
-            yield from check([value], default_tlp=default, at_most=at_most)
+            yield from check([value], default_tlp=default, at_most=at_most, statements=statements)
 
 
 def bundle(collection: Collection, *, all_versions: bool) -> Iterator[str]:

@@ -5,9 +5,10 @@ new ids, another creator, no text of the reporter, times no finer than the day. 
 from the report, never cut down from the private one (STIX 3.5: what differs needs a new id).
 """
 
+import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,9 +17,8 @@ import stix2
 
 from sharing.stix.extract import Indicator, IndicatorKind
 from sharing.stix.markings import MARKING_IDS, Json, Tlp, definition
-from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, AttackKind, Impact
+from sharing.stix.port import ATTACKS, IMPACTS, SYSTEMS, Impact
 from sharing.stix.report import IncidentReport, Reporter
-from sharing.stix.telltales import stands_in
 
 INCIDENT_CORE: Final = "extension-definition--ef765651-680c-498d-9894-99799f2fa126"
 SOURCE: Final = "port-cyber-resilience-hub"
@@ -61,13 +61,27 @@ class Hub:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What a person reads of a release."""
+
+    title: str
+    advice: str = ""
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """As an incident or a report says it."""
+        return {"name": self.title, "description": self.advice or self.title}
+
+
+@dataclass(frozen=True)
 class ReleaseTerms:
-    """How a release is made. ``named_as`` is the member's name when it agreed to be named."""
+    """How a release is made. ``named_as`` is the member's name when it agreed to be named;
+    ``translated`` are its words in other languages."""
 
     tlp: Tlp
-    title: str
-    advice: str
+    words: Words
     released_at: datetime
+    translated: Mapping[str, Words] = field(default_factory=dict)
     valid_days: int = 90
     named_as: str = ""
 
@@ -164,6 +178,7 @@ def private_graph(report: IncidentReport) -> list[Json]:
         stix2.v21.Incident,
         name=f"{ATTACKS[report.attack].label} ({report.reference})",
         description=report.narrative or ATTACKS[report.attack].label,
+        **_lang(report.narrative),
         external_references=[{"source_name": SOURCE, "external_id": report.reference}],
         extensions={INCIDENT_CORE: _incident_core(report)},
     )
@@ -286,10 +301,10 @@ def release_graph(
         for system, impact in report.systems.items()
         if impact is not Impact.NONE
     ]
+    said = terms.words.properties | _lang(terms.words.title, terms.words.advice)
     incident = make.sdo(
         stix2.v21.Incident,
-        name=terms.title,
-        description=terms.advice or terms.title,
+        **said,
         extensions={INCIDENT_CORE: _incident_core(report)},
     )
     links = [make.link(incident, "impacts", system) for system in systems]
@@ -301,15 +316,38 @@ def release_graph(
     content = [incident, *systems, *technical, *links]
     summary = make.sdo(
         stix2.v21.Report,
-        name=terms.title,
-        description=terms.advice or terms.title,
+        **said,
         report_types=["incident"],
         published=at,
         object_refs=[obj["id"] for obj in content],
         labels=[report.attack.value],
     )
     markings = [definition(tlp) for tlp in sorted({Tlp.CLEAR, terms.tlp}, key=lambda t: t.rank)]
-    return [*markings, hub_identity(hub), creator, *content, summary]
+    translations = [*_translated(make, (incident, summary), terms.translated)]
+    return [*markings, hub_identity(hub), creator, *content, summary, *translations]
+
+
+_KANA_OR_KANJI: Final = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff66-\uff9d]")
+
+
+def _lang(*texts: str) -> dict[str, str]:
+    """Of what a person wrote, told by its letters. What says nothing is in English (3.2)."""
+    return {"lang": "ja"} if any(map(_KANA_OR_KANJI.search, texts)) else {}
+
+
+def _translated(
+    make: _Maker, objects: Iterable[Json], words: Mapping[str, Words]
+) -> Iterator[Json]:
+    """The same words in other languages, as STIX tells them (7.1): beside the object."""
+    for obj in objects:
+        contents = {
+            language: {name: text for name, text in told.properties.items() if text != obj[name]}
+            for language, told in words.items()
+            if language != obj.get("lang", "en")
+        }
+        contents = {language: said for language, said in contents.items() if said}
+        if contents:
+            yield make.sdo(stix2.v21.LanguageContent, object_ref=obj["id"], contents=contents)
 
 
 def _creator(hub: Hub, terms: ReleaseTerms, at: datetime) -> Json:
@@ -327,56 +365,19 @@ def _creator(hub: Hub, terms: ReleaseTerms, at: datetime) -> Json:
     )
 
 
-INCIDENT: Final = "Incident"
-# By how many systems are hit: none, one, more.
-TITLES: Final = (
-    "%(attack)s at a port member",
-    "%(attack)s at a port member: %(system)s",
-    "%(attack)s at a port member: %(system)s and %(more)s more",
-)
-
-
-def title_for(report: IncidentReport) -> str:
-    """The standard title: what, on which system, at nobody in particular."""
-    hit = [
-        SYSTEMS[system].label
-        for system, impact in report.systems.items()
-        if impact is not Impact.NONE
-    ]
-    what = ATTACKS[report.attack].label
-    if report.attack is AttackKind.OTHER:
-        what = INCIDENT
-    words = {"attack": what, "system": hit[0].lower() if hit else "", "more": len(hit) - 1}
-    return TITLES[min(len(hit), 2)] % words
-
-
-def leaks(graph: Iterable[Json], words: Iterable[str]) -> list[str]:
-    """The words that stand anywhere in the graph; see ``telltales.stands_in``."""
-    text = "\n".join(_texts(list(graph)))
-    lowered = text.casefold()
-    return [word for word in words if stands_in(word, text, lowered)]
-
-
-def _texts(part: Any) -> Iterator[str]:
-    """Every string in a graph as it reads: in JSON a line break would hang on to the next word."""
-    if isinstance(part, str):
-        yield part
-    elif isinstance(part, dict):
-        for value in part.values():
-            yield from _texts(value)
-    elif isinstance(part, list):
-        for value in part:
-            yield from _texts(value)
-
-
 def recounted(sighting: Json, *, count: int, at: datetime) -> Json:
     """The next version of a sighting of ours, with a new count."""
-    return {**sighting, "modified": _stamp(at), "count": count}
+    return {**sighting, "modified": _stamp(_later(sighting, at)), "count": count}
 
 
 def revoked(obj: Json, *, at: datetime) -> Json:
-    """The last version of an object of ours; ``at`` must be later than the one before (3.6)."""
-    return {**obj, "modified": _stamp(at), "revoked": True}
+    """The last version of an object of ours."""
+    return {**obj, "modified": _stamp(_later(obj, at)), "revoked": True}
+
+
+def _later(obj: Json, at: datetime) -> datetime:
+    """Strictly later than the version before (3.6), whatever the machine's clock says."""
+    return max(at, datetime.fromisoformat(obj["modified"]) + timedelta(milliseconds=1))
 
 
 def _stamp(at: datetime) -> str:

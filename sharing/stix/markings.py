@@ -4,6 +4,7 @@ The ids and bodies are those of the OASIS extension definition (TLP 2.0 is an ex
 STIX 2.1), so these objects must travel with whatever they mark.
 """
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any, Final
 
@@ -63,9 +64,8 @@ _TLP1_BY_TLP2: Final = {
 }
 _TLP1_IDS: Final = frozenset(_TLP1_BY_TLP2.values())
 
-# Published statements about copyright and terms of use (7.2.1.3). They say nothing about who may
-# see an object, so they neither loosen nor tighten. Only ids known here: a definition that comes
-# along could give any foreign marking out as a statement.
+# Published statements about copyright and terms of use (7.2.1.3). Statements say nothing about who
+# may see an object, so they neither loosen nor tighten.
 STATEMENT_IDS: Final = frozenset(
     {
         "marking-definition--fa42a846-8d90-4e51-bc29-71d5b4802168",  # MITRE ATT&CK
@@ -93,25 +93,28 @@ def definition(tlp: Tlp) -> Json:
     }
 
 
-class UnknownMarking(ValueError):
-    """A marking nobody here can rank: the object must be held, never guessed at."""
-
-
-def strictest(marking_refs: list[str], *, default: Tlp) -> Tlp:
+def strictest(
+    marking_refs: list[str], *, default: Tlp, statements: Collection[str] = STATEMENT_IDS
+) -> Tlp:
     """The strictest level among the refs (STIX 7.2 leaves combining to the consumer).
 
-    ``default`` is for objects that no marking ranks: there is none, or only published statements.
-    Raises UnknownMarking, so that any other statement and a foreign scheme fail closed.
+    ``default`` is for objects that no marking ranks: there is none, or only ``statements``. What
+    nobody here can rank counts as RED: the desk alone sees it, until its sender says who may.
     """
     if not marking_refs:
         return default
     if len(marking_refs) == 1 and marking_refs[0] in _LEVEL_BY_ID:
         return _LEVEL_BY_ID[marking_refs[0]]
-    try:
-        levels = [_LEVEL_BY_ID[ref] for ref in marking_refs if ref not in STATEMENT_IDS]
-    except KeyError as unknown:
-        raise UnknownMarking(f"unknown marking {unknown.args[0]}") from None
+    levels = [_LEVEL_BY_ID[ref] for ref in marking_refs if ref in _LEVEL_BY_ID]
+    if unranked(marking_refs, statements):
+        levels.append(Tlp.RED)
     return max(levels, key=lambda tlp: tlp.rank, default=default)
+
+
+def unranked(marking_refs: list[str], statements: Collection[str] = STATEMENT_IDS) -> str:
+    """The first of the refs that nobody here can rank; empty when there is none."""
+    unknown = (ref for ref in marking_refs if ref not in _LEVEL_BY_ID and ref not in statements)
+    return next(unknown, "")
 
 
 def with_tlp1(obj: Json) -> Json:

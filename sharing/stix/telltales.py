@@ -8,10 +8,12 @@ letters. ``North%20Quay``, ``north-quay.evil.com`` and ``bm9ydGggcXVheQ==`` all 
 import base64
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
+
+from sharing.stix.markings import Json
 
 # Shorter words ("MSC", "ONE") occur in every text: in prose they count in their own letter case.
 SHORTEST: Final = 4
@@ -118,6 +120,25 @@ def stands_in(word: str, text: str, lowered: str) -> bool:
     return word in text and bool(
         re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", text)
     )
+
+
+def leaks(graph: Iterable[Json], words: Iterable[str]) -> list[str]:
+    """The words that stand anywhere in the graph; see ``stands_in``."""
+    text = "\n".join(_texts(list(graph)))
+    lowered = text.casefold()
+    return [word for word in words if stands_in(word, text, lowered)]
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """Every string in a graph as it reads: in JSON a line break would hang on to the next word."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, dict):
+        for value in part.values():
+            yield from _texts(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _texts(value)
 
 
 def brand(name: str) -> str:

@@ -9,8 +9,9 @@ import re
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import flask
 from medallion import auth
@@ -21,6 +22,7 @@ from crc.members.roles import Scope
 from sharing import freshness, visibility
 from sharing.freshness import State
 from sharing.models import Collection
+from sharing.taxii.negotiation import STIX
 
 MAX_REMEMBERED: Final = 5_000
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -33,6 +35,20 @@ class Access:
     collection: Collection
     can_read: bool = False
     can_write: bool = False
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """The collection resource (5.2.1); what is empty is left out."""
+        said = {
+            "id": str(self.collection.id),
+            "title": self.collection.title,
+            "description": self.collection.description,
+            "alias": self.collection.alias,
+            "can_read": self.can_read,
+            "can_write": self.can_write,
+            "media_types": [STIX],
+        }
+        return {name: value for name, value in said.items() if value != ""}
 
 
 @dataclass(frozen=True)

@@ -175,14 +175,15 @@ _flask = _configured()
 @_flask.after_request
 def finished(answer: flask.Response) -> flask.Response:
     """TAXII's media type on everything (3.1, OPTIONS too), compressed where that is worth it."""
-    answer.headers["Content-Type"] = TAXII
+    headers = answer.headers
+    headers["Content-Type"] = TAXII
     length = answer.content_length or 0
-    ready = "Content-Encoding" in answer.headers
-    if not ready and length >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
+    packed = "Content-Encoding" in headers
+    if not packed and length >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
         answer.set_data(pack(answer.get_data()))
-        answer.headers["Content-Encoding"] = "gzip"
-        answer.headers["Vary"] = "Accept-Encoding"
-    answer.vary.add("Authorization")
+        headers["Content-Encoding"] = "gzip"
+        packed = True
+    headers["Vary"] = "Accept-Encoding, Authorization" if packed else "Authorization"
     return answer
 
 

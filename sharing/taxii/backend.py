@@ -28,6 +28,7 @@ from sharing.segments import told
 from sharing.taxii import access, pages, query, status
 from sharing.taxii.negotiation import (
     MAX_CONTENT_LENGTH,
+    STIX,
     TAXII,
     WORTH_COMPRESSING,
     takes_gzip,
@@ -37,7 +38,6 @@ from sharing.taxii.paging import Matches, Page, cut, moment, page
 from sharing.taxii.serving import served
 from sharing.tooluse import recording
 
-MEDIA_TYPE: Final = "application/stix+json;version=2.1"
 NOT_FOUND: Final = "There is no such thing here"
 
 Answer = dict[str, Any]
@@ -74,13 +74,13 @@ class HubBackend(Backend):  # type: ignore[misc]
 
     def get_collections(self, api_root: str) -> Answer:
         """5.1: those the caller may read or write; an empty answer when there are none."""
-        listed = [_described(found) for found in access.known()]
+        listed = [found.described for found in access.known()]
         return {"collections": listed} if listed else {}
 
     def get_collection(self, api_root: str, collection_id: str) -> Answer | None:
         """5.2; None, which becomes 404, for what does not exist or is not the caller's to know."""
         found = access.find(collection_id)
-        return _described(found) if found else None
+        return found.described if found else None
 
     def get_objects(
         self, api_root: str, collection_id: str, args: Query, allowed: Allowed, limit: int
@@ -112,7 +112,7 @@ class HubBackend(Backend):  # type: ignore[misc]
                 "id": stix_id,
                 "date_added": moment(added),
                 "version": version or status.NO_VERSION,
-                "media_type": MEDIA_TYPE,
+                "media_type": STIX,
             },
             name="objects",
         )
@@ -197,20 +197,6 @@ class HubBackend(Backend):  # type: ignore[misc]
             raise ProcessingError(NOT_FOUND, 404)
 
 
-def _described(found: access.Access) -> Answer:
-    collection = found.collection
-    described = {
-        "id": str(collection.id),
-        "title": collection.title,
-        "description": collection.description,
-        "alias": collection.alias,
-        "can_read": found.can_read,
-        "can_write": found.can_write,
-        "media_types": [MEDIA_TYPE],
-    }
-    return {name: value for name, value in described.items() if value != ""}
-
-
 class _Asked:
     """One read of a collection: which rows, and which page of them. Raises BadQuery and 404."""
 
@@ -274,7 +260,7 @@ def _whole(asked: _Asked) -> tuple[Ready | Answer, Headers]:
         return {}, _nothing_new(asked.page)
     headers = _dates(ready.first, ready.last)
     if len(ready.body) >= WORTH_COMPRESSING and takes_gzip(flask.request.environ):
-        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        headers["Content-Encoding"] = "gzip"
         return replace(ready, body=ready.packed), headers
     return ready, headers
 
@@ -325,4 +311,7 @@ def _dates(first: int, last: int) -> Headers:
 
 def _nothing_new(asked: Page) -> Headers:
     """On an empty page, how far the client has got: OpenCTI asks from *now* when told nothing."""
-    return {} if asked.known is None else _dates(asked.known, asked.known)
+    if asked.known is None:
+        return {}
+    reached = moment(asked.known)
+    return {"X-TAXII-Date-Added-First": reached, "X-TAXII-Date-Added-Last": reached}

@@ -13,6 +13,7 @@ from django.conf import settings
 from crc.members import credentials
 
 TAXII: Final = "application/taxii+json;version=2.1"
+STIX: Final = "application/stix+json;version=2.1"
 MAX_CONTENT_LENGTH: Final = 10 * 1024 * 1024
 # Below this a packet holds it anyway.
 WORTH_COMPRESSING: Final = 1_400

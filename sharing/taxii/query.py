@@ -16,19 +16,23 @@ from sharing.taxii.paging import BadQuery, Matches, Terms, micros
 # Of one filter: a cursor holds them all, and has to fit into the next request.
 MAX_TERMS: Final = 1_000
 _FIELDS: Final = ("id", "type", "version", "spec_version")
-_ONCE: Final = ("added_after", "limit", "next", *(f"match[{field}]" for field in _FIELDS))
+_ONCE: Final = frozenset({"added_after", "limit", "next", *(f"match[{one}]" for one in _FIELDS)})
 _SPEC_VERSION: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}")
 _WORDS: Final = frozenset({"first", "last"})
 
 
 def single(arguments: "MultiDict[str, str]") -> dict[str, str]:
     """The parameters that mean something, each once. Raises BadQuery for a repeated one."""
-    for name in _ONCE:
-        if len(arguments.getlist(name)) > 1:
+    asked: dict[str, str] = {}
+    for name, values in arguments.lists():
+        if name not in _ONCE:
+            continue
+        if len(values) > 1:
             raise BadQuery(f"{name} may be given once; separate alternatives by commas")
-        if "\0" in arguments.get(name, ""):  # which PostgreSQL does not take
+        if "\0" in values[0]:  # which PostgreSQL does not take
             raise BadQuery(f"{name} holds a character that nothing here can hold")
-    return {name: arguments[name] for name in _ONCE if name in arguments}
+        asked[name] = values[0]
+    return asked
 
 
 def matches(query: dict[str, str], allowed: tuple[str, ...]) -> Matches:
@@ -100,6 +104,8 @@ def chosen_versions(terms: Terms) -> Q:
     exact = [micros(term, name="match[version]") for term in terms if term not in _WORDS]
     if len(set(terms) & _WORDS) + len(set(exact)) < len(terms):
         raise BadQuery("match[version] names a version twice")
+    if 0 in exact:
+        exact.append(1)  # reading.facts: zero itself says that an object has no versions
     chosen = Q(pk__in=[])
     for part in _parts(terms, exact):
         chosen |= part

@@ -44,20 +44,28 @@ class Buffer:
             self._ring()
 
     def flush(self) -> None:
-        """Write what has come together. What a failing database does not take waits its turn."""
+        """Write what has come together. What a failing database does not take waits its turn.
+
+        What comes meanwhile is for the next time: under load there is always something.
+        """
         with self._writing:
-            while self._unwritten or self._tallies:
-                if not self._unwritten:
-                    with self._lock:
-                        self._unwritten, self._tallies = self._tallies, {}
-                try:
-                    ledger.write(self._unwritten)
-                except DataError:  # it would be refused again and again
-                    log.exception("poll log holds what the database does not take; left out")
-                except DatabaseError as problem:
-                    log.warning("poll log not written, kept: %s", type(problem).__name__)
-                    return
-                self._unwritten = {}
+            if self._unwritten and not self._written():
+                return
+            with self._lock:
+                self._unwritten, self._tallies = self._tallies, {}
+            self._written()
+
+    def _written(self) -> bool:
+        """Whether nothing is left to be written."""
+        try:
+            ledger.write(self._unwritten)
+        except DataError:  # it would be refused again and again
+            log.exception("poll log holds what the database does not take; left out")
+        except DatabaseError as problem:
+            log.warning("poll log not written, kept: %s", type(problem).__name__)
+            return False
+        self._unwritten = {}
+        return True
 
     def _ring(self) -> None:
         if self._writer is None:

@@ -22,8 +22,9 @@ _SECRET: Final = re.compile(rf"\b{ApiKey.PREFIX}_[0-9a-f]{{12}}_[\w-]*", re.ASCI
 
 def without_keys(text: str) -> str:
     """The text with every key in it blotted out, printable."""
-    plain = "".join(char if char.isprintable() else "?" for char in text)
-    return _SECRET.sub(f"{ApiKey.PREFIX}_…", plain)
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else "?" for char in text)
+    return _SECRET.sub(f"{ApiKey.PREFIX}_…", text)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stix2validator import ValidationOptions, validate_instance
@@ -14,12 +13,14 @@ from sharing.stix.markings import (
     STATEMENT_IDS,
     Json,
     Tlp,
-    UnknownMarking,
     definition,
     strictest,
+    unranked,
 )
 from sharing.stix.port import AttackKind, Impact, PortSystem
 from sharing.stix.report import IncidentReport, Reporter
+from sharing.stix.telltales import leaks
+from sharing.stix.titles import title_for
 
 NOW = datetime(2026, 11, 24, 6, 31, 12, 345678, tzinfo=UTC)
 HUB = compose.Hub("identity--38bb3599-77cd-4a82-a950-b5bc3caf07c4", "The hub", NOW)
@@ -54,8 +55,7 @@ def terms(**changes: object) -> compose.ReleaseTerms:
     """A release to the community."""
     fields: dict[str, object] = {
         "tlp": Tlp.GREEN,
-        "title": "Ransomware",
-        "advice": "Check.",
+        "words": compose.Words("Ransomware", "Check."),
         "released_at": NOW,
     }
     return compose.ReleaseTerms(**{**fields, **changes})  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def test_the_private_graph_says_everything() -> None:
         "ipv4-addr",
         "ipv6-addr",
     } <= types
-    assert compose.leaks(graph, ["North Quay", "R-7K3M-2QXW"]) == ["North Quay", "R-7K3M-2QXW"]
+    assert leaks(graph, ["North Quay", "R-7K3M-2QXW"]) == ["North Quay", "R-7K3M-2QXW"]
 
 
 def test_the_release_graph_has_new_ids_and_no_names() -> None:
@@ -109,7 +109,7 @@ def test_the_release_graph_has_new_ids_and_no_names() -> None:
         for obj in shared
         if obj["id"] in common
     )
-    assert compose.leaks(shared, ["North Quay", "R-7K3M-2QXW", "INC-1", "terminal"]) == []
+    assert leaks(shared, ["North Quay", "R-7K3M-2QXW", "INC-1", "terminal"]) == []
     assert not any("06:31" in str(obj.get("first_observed")) for obj in shared)
     assert [o["name"] for o in shared if o["type"] == "infrastructure"] == [
         "Yard vehicles and positioning"
@@ -117,12 +117,16 @@ def test_the_release_graph_has_new_ids_and_no_names() -> None:
 
 
 def test_a_word_after_a_line_break_leaks_too() -> None:
-    graph = compose.release_graph(report(), HUB, terms(advice="Check.\nNorth Quay has a tool."))
-    assert compose.leaks(graph, ["North Quay"]) == ["North Quay"]
+    said = compose.Words("Ransomware", "Check.\nNorth Quay has a tool.")
+    graph = compose.release_graph(report(), HUB, terms(words=said))
+    assert leaks(graph, ["North Quay"]) == ["North Quay"]
 
 
 def test_the_release_graph_passes_the_oasis_validator() -> None:
-    for obj in compose.release_graph(report(), HUB, terms()):
+    told = terms(translated={"ja": compose.Words("ランサムウェア", "確認してください。")})
+    graph = compose.release_graph(report(), HUB, told)
+    assert sum(obj["type"] == "language-content" for obj in graph) == 2
+    for obj in graph:
         found = validate_instance(obj, ValidationOptions(version="2.1"))
         assert found.is_valid, (obj["type"], [str(error) for error in found.errors])
 
@@ -146,8 +150,8 @@ def test_withheld_values_stay_away_and_a_named_release_names() -> None:
         report(), HUB, terms(named_as="North Quay"), withhold=frozenset({"evil.com"})
     )
     check(graph)
-    assert not compose.leaks([o for o in graph if o["type"] == "domain-name"], ["evil.com"])
-    assert compose.leaks(graph, ["North Quay"])
+    assert not leaks([o for o in graph if o["type"] == "domain-name"], ["evil.com"])
+    assert leaks(graph, ["North Quay"])
 
 
 @settings(max_examples=40, deadline=None)
@@ -163,7 +167,7 @@ def test_any_report_makes_valid_graphs(
     told = report(attack=attack, systems=systems, indicators=pasted)
     check(compose.private_graph(told))
     check(compose.release_graph(told, HUB, terms()))
-    assert compose.title_for(told)
+    assert title_for(told)
 
 
 def test_sightings_and_withdrawals() -> None:
@@ -193,8 +197,13 @@ def test_a_published_statement_ranks_nothing() -> None:
     for tlp in Tlp:
         assert strictest([statement], default=tlp) is tlp
         assert strictest([statement, MARKING_IDS[tlp]], default=Tlp.CLEAR) is tlp
-    with pytest.raises(UnknownMarking):
-        strictest([statement, unknown], default=Tlp.RED)
+    assert strictest([statement, unknown], default=Tlp.CLEAR) is Tlp.RED
+    assert unranked([statement, unknown]) == unknown
+    assert strictest([unknown], default=Tlp.GREEN, statements={unknown}) is Tlp.GREEN
+    # Nobody loosens a level by calling its id a statement.
+    red = MARKING_IDS[Tlp.RED]
+    assert strictest([red], default=Tlp.GREEN, statements={red}) is Tlp.RED
+    assert strictest([red, unknown], default=Tlp.GREEN, statements={red, unknown}) is Tlp.RED
 
 
 def test_markings_combine_to_the_strictest_and_unknown_ones_fail_closed() -> None:
@@ -202,5 +211,5 @@ def test_markings_combine_to_the_strictest_and_unknown_ones_fail_closed() -> Non
     both = [MARKING_IDS[Tlp.GREEN], MARKING_IDS[Tlp.AMBER_STRICT]]
     assert strictest(both, default=Tlp.RED) is Tlp.AMBER_STRICT
     assert strictest([], default=Tlp.RED) is Tlp.RED
-    with pytest.raises(UnknownMarking):
-        strictest(["marking-definition--11111111-1111-4111-8111-111111111111"], default=Tlp.CLEAR)
+    unknown = "marking-definition--11111111-1111-4111-8111-111111111111"
+    assert strictest([MARKING_IDS[Tlp.CLEAR], unknown], default=Tlp.CLEAR) is Tlp.RED

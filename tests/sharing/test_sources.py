@@ -8,14 +8,14 @@ import pytest
 
 from alerts import triage
 from alerts.models import Observation
-from crc.members.models import Organisation
-from crc.members.roles import PortRole
+from crc.members.models import ApiKey, Organisation
+from crc.members.roles import Markings, PortRole
 from sharing import intake
 from sharing.models import Collection, Door, Placement, Release, StixObject, Submission
-from sharing.stix.markings import Json
+from sharing.stix.markings import MARKING_IDS, Json, Tlp
 from sharing.store import Outcome, Result
 from tests.conftest import HASH, Port
-from tests.taxii.content import THIRD, indicator, later, observable
+from tests.taxii.content import THIRD, indicator, later, observable, statement
 
 Change = Callable[[Json], Json]
 
@@ -34,6 +34,12 @@ def post(port: Port, slug: str, *objects: Any, to: str = "") -> list[Result]:
         default_tlp=goes_to.default_tlp,
         at_most=goes_to.at_most,
     ).results
+
+
+def post_news(port: Port, slug: str, *objects: Any) -> tuple[Submission, list[Result]]:
+    """The same to the inbox, with the submission it became."""
+    results = post(port, slug, *objects)
+    return Submission.objects.latest("received_at"), results
 
 
 def told(results: list[Result]) -> list[tuple[str, str]]:
@@ -210,3 +216,134 @@ def test_a_post_that_takes_too_long_to_check_loses_nothing(
     monkeypatch.undo()
     left = [obj for obj in slow if obj["id"] not in stored]
     assert {outcome for outcome, _ in told(post(port, "north", *left))} == {"accepted"}
+
+
+def test_an_id_that_may_be_anothers_reaches_the_desk_but_no_shelf(port: Port) -> None:
+    writers("community-green", "north")
+    obj = observable("bad.example")
+    taken = {**obj, "value": "quay.example"}
+    assert told(post(port, "north", taken)) == [("accepted", "")]
+    [(outcome, reason)] = told(post(port, "north", taken, to="community-green"))
+    assert (outcome, "id does not follow from the value" in reason) == ("refused", True)
+    assert told(post(port, "north", obj, to="community-green")) == [("accepted", "")]
+    assert [slug for slug, _ in bodies("community-green", obj["id"])] == ["north"]
+
+
+def test_what_is_marked_in_an_unknown_way_is_for_the_desk_alone(port: Port) -> None:
+    marked = indicator(object_marking_refs=[statement()["id"]])
+    writers("community-green", "north")
+    [(outcome, reason)] = told(post(port, "north", marked, to="community-green"))
+    assert (outcome, "mark the object with TLP only" in reason) == ("refused", True)
+    submission, [result] = post_news(port, "north", marked)
+    assert (result.outcome, "the desk alone" in result.reason) == (Outcome.ACCEPTED, True)
+    assert StixObject.objects.get(stix_id=marked["id"]).tlp == "RED"
+    assert not Placement.objects.filter(object__stix_id=marked["id"]).exists()
+    # Nor may a match tell others that somebody has it.
+    triage.triage(str(submission.pk))
+    assert not Observation.objects.filter(submission=submission).exists()
+
+
+def test_a_statement_that_comes_along_hides_nothing_from_the_desk_but_is_not_published(
+    port: Port,
+) -> None:
+    said = statement()
+    marked = indicator(object_marking_refs=[said["id"]])
+    assert told(post(port, "north", marked, said)) == [("accepted", "")] * 2
+    assert StixObject.objects.get(stix_id=marked["id"]).tlp == "AMBER+STRICT"
+    writers("community-green", "north")
+    again = indicator(object_marking_refs=[said["id"]])
+    results = post(port, "north", said, again, to="community-green")
+    assert [result.outcome.value for result in results] == ["accepted", "refused"]
+    # A level stays what it is, whatever is said about its id.
+    red = {**said, "id": MARKING_IDS[Tlp.RED]}
+    hidden = indicator(object_marking_refs=[red["id"]])
+    post(port, "north", red, hidden)
+    assert StixObject.objects.get(stix_id=hidden["id"]).tlp == "RED"
+
+
+EPOCH = "1970-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("version", [EPOCH, "1970-01-01T00:00:00.0000009Z"])
+def test_a_version_from_the_beginning_of_time_is_a_version(port: Port, version: str) -> None:
+    writers("community-green", "north", "south")
+    first = indicator()
+    post(port, "north", first, to="community-green")
+    for stix_id in (first["id"], release(port)["id"]):
+        forged = {**first, "id": stix_id, "created": version, "modified": version}
+        results = post(port, "south", {**forged, "revoked": True}, to="community-green")
+        assert [result.outcome for result in results] == [Outcome.REFUSED]
+        assert "creator" in results[0].reason
+    mine = {**indicator(), "created": version, "modified": version}
+    assert told(post(port, "south", mine)) == [("accepted", "")]
+    assert told(post(port, "south", {**mine, "x_said": "else"}))[0][0] == "refused"
+
+
+def unmarked() -> Json:
+    """Its level is that of the collection it is sent to."""
+    return {k: v for k, v in indicator().items() if k != "object_marking_refs"}
+
+
+def test_only_its_source_shares_an_object_more_widely(port: Port) -> None:
+    writers("public-clear", "north", "south")
+    writers("community-strict", "north")
+    mine = unmarked()
+    post(port, "north", mine, to="community-strict")
+    [(outcome, reason)] = told(post(port, "south", mine, to="public-clear"))
+    assert outcome == "refused"
+    assert "TLP:AMBER+STRICT" in reason
+    assert bodies("public-clear", mine["id"]) == []
+    post(port, "north", mine, to="public-clear")
+    assert bodies("public-clear", mine["id"]) == [("north", "")]
+    assert told(post(port, "south", mine, to="public-clear")) == [("duplicate", "")]
+
+
+def test_an_objects_level_is_the_loosest_its_source_has_chosen(
+    port: Port, taxii: Callable[..., Any]
+) -> None:
+    """What was told the desk first and then everybody reaches the tools that know TLP 1 alone."""
+    writers("community-green", "north")
+    mine = unmarked()
+    post(port, "north", mine)
+    post(port, "north", mine, to="community-green")
+    key = ApiKey.issue(port.organisations["rail"], ["taxii:read"], markings=Markings.TLP1_2)[1]
+    green = Collection.objects.get(alias="community-green")
+    got = taxii(key, f"/crc/collections/{green.pk}/objects/{mine['id']}/")
+    assert [obj["id"] for obj in got.json["objects"]] == [mine["id"]]
+
+
+def test_on_a_shelf_an_observable_has_one_content(port: Port) -> None:
+    writers("community-green", "north", "south")
+    for named in ({"id": f"{observable()['type']}--{uuid.uuid4()}"}, {}):
+        seen = {**observable(), **named}
+        post(port, "north", seen, to="community-green")
+        other = {**seen, "x_said": "harmless"}
+        assert told(post(port, "south", other, to="community-green")) == [("accepted", "")]
+        assert bodies("community-green", seen["id"]) == [("north", "")]
+        assert len(bodies("desk", seen["id"])) == 2
+
+
+def test_an_observable_has_no_versions_whatever_it_carries(port: Port) -> None:
+    seen = {**observable(), "modified": "2026-11-26T10:00:00.000Z"}
+    post(port, "north", seen)
+    other = {**seen, "modified": "2026-11-26T11:00:00.000Z"}
+    assert told(post(port, "south", other)) == [("accepted", "")]
+    assert {row.version for row in StixObject.objects.filter(stix_id=seen["id"])} == {0}
+
+
+@pytest.mark.parametrize("name", ["id", "created_by_ref"])
+def test_an_id_in_capitals_reaches_no_shelf(port: Port, name: str) -> None:
+    writers("community-green", "south")
+    made = {**indicator(), "created_by_ref": f"identity--{uuid.uuid4()}"}
+    kind, _, number = made[name].partition("--")
+    [(outcome, reason)] = told(
+        post(port, "south", {**made, name: f"{kind}--{number.upper()}"}, to="community-green")
+    )
+    assert outcome == "refused"
+    assert made[name] in reason
+
+
+def test_the_hubs_name_in_capitals_is_the_hubs_name(port: Port) -> None:
+    kind, _, number = release(port)["created_by_ref"].partition("--")
+    claimed = {**indicator(), "created_by_ref": f"{kind}--{number.upper()}"}
+    assert "only the hub speaks for itself" in told(post(port, "south", claimed))[0][1]

@@ -4,19 +4,20 @@ The path of an object: bytes (``body``), shape, OASIS schema found by ``type`` i
 (``schemas``), what schemas cannot say (``rules``), then its pattern. What survives may be stored.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from sharing.stix import patterns as pattern_grammar
-from sharing.stix.markings import Json, Tlp, strictest
+from sharing.stix.markings import STATEMENT_IDS, Json, Tlp, strictest, unranked
 from sharing.stix.patterns import MAX_PATTERN_CHARS, MAX_PATTERN_COMPARISONS
 from sharing.stix.reading import rules, schemas
 from sharing.stix.reading.body import MAX_DEPTH, BadJson, deeper_than, parse
 from sharing.stix.reading.identifiers import CONTRIBUTING, SCO_NAMESPACE, sco_id
 from sharing.stix.reading.moments import microseconds
+from sharing.stix.reading.rules import anothers_id
 from sharing.stix.reading.verdict import Problem
 
 __all__ = [
@@ -31,10 +32,12 @@ __all__ = [
     "BadJson",
     "Facts",
     "Problem",
+    "anothers_id",
     "facts",
     "parse",
     "problems",
     "sco_id",
+    "statements",
 ]
 
 SPEC_VERSION: Final = "2.1"
@@ -48,7 +51,8 @@ class Facts:
     """The columns derived from one object.
 
     ``version`` is ``modified``, else ``created``, as written, else empty; ``version_us`` the same
-    in microseconds since the epoch, else 0.
+    in microseconds since the epoch, else 0. ``unranked`` is a marking that does not tell the hub
+    who may see the object; empty when there is none.
     """
 
     stix_id: str
@@ -60,6 +64,7 @@ class Facts:
     created_by_ref: str
     revoked: bool
     tlp: Tlp
+    unranked: str = ""
 
 
 def problems(obj: Any, *, patterns: bool = True) -> list[Problem]:
@@ -123,30 +128,51 @@ def _size(obj: Json) -> Iterator[Problem]:
         yield Problem("too-deep", f"the object is nested more than {MAX_DEPTH} deep")
 
 
-def facts(obj: Json, *, default_tlp: Tlp) -> Facts:
+def statements(objects: Iterable[Any]) -> frozenset[str]:
+    """The statements among what comes together (7.2.1.3): markings that hide nothing."""
+    found = (obj for obj in objects if isinstance(obj, dict))
+    return frozenset(
+        str(obj.get("id"))
+        for obj in found
+        if obj.get("type") == "marking-definition" and obj.get("definition_type") == "statement"
+    )
+
+
+def facts(obj: Json, *, default_tlp: Tlp, statements: frozenset[str] = frozenset()) -> Facts:
     """The derived columns of an object that has no problems.
 
     ``default_tlp`` holds where no marking says otherwise; marked parts count for the whole.
+    ``statements`` are those that came with it.
     """
-    version = obj.get("modified") or obj.get("created") or ""
+    harmless = STATEMENT_IDS | statements if statements else STATEMENT_IDS
+    version = _version(obj)
     return Facts(
         stix_id=obj["id"],
         type=obj["type"],
         version=version,
-        version_us=microseconds(version) if version else 0,
+        # Zero says that an object has no versions.
+        version_us=(microseconds(version) or 1) if version else 0,
         spec_version=obj.get("spec_version", SPEC_VERSION),
         lacks_spec_version="spec_version" not in obj,
         created_by_ref=obj.get("created_by_ref", ""),
         revoked=obj.get("revoked", False),
-        tlp=_tlp(obj, default_tlp),
+        tlp=_tlp(obj, default_tlp, harmless),
+        unranked=unranked(rules.marking_refs(obj), harmless),
     )
 
 
-def _tlp(obj: Json, default: Tlp) -> Tlp:
+def _version(obj: Json) -> str:
+    """Observables that STIX knows have none (3.2), whatever property of this name they carry."""
+    if obj["type"] in CONTRIBUTING:
+        return ""
+    return str(obj.get("modified") or obj.get("created") or "")
+
+
+def _tlp(obj: Json, default: Tlp, harmless: frozenset[str]) -> Tlp:
     if obj["id"] in rules.TLP_DEFINITIONS:
         return Tlp.CLEAR  # the same nine everywhere, and they travel with whatever they mark
-    whole = strictest(obj.get("object_marking_refs", []), default=default)
+    whole = strictest(obj.get("object_marking_refs", []), default=default, statements=harmless)
     if "granular_markings" not in obj:
         return whole
-    parts = strictest(rules.granular_refs(obj), default=whole)
+    parts = strictest(rules.granular_refs(obj), default=whole, statements=harmless)
     return max(whole, parts, key=lambda tlp: tlp.rank)

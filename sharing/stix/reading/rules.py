@@ -8,10 +8,7 @@ from sharing.stix.markings import (
     MARKING_IDS,
     STATEMENT_IDS,
     Json,
-    Tlp,
-    UnknownMarking,
     definition,
-    strictest,
 )
 from sharing.stix.reading import languages, references, times
 from sharing.stix.reading.identifiers import CONTRIBUTING, sco_id
@@ -31,20 +28,28 @@ def problems(obj: Json) -> Iterator[Problem]:
 
 _UUID_VERSION: Final = -22
 
-# 2.9 lets a producer make UUIDv5 ids in a namespace of its own. From here they look the same as an
-# id that belongs to another value, so they are refused: that producer can send UUIDv4.
-REFUSE_FOREIGN_NAMESPACES: Final = True
-
 
 def _deterministic_id(obj: Json) -> Iterator[Problem]:
-    if obj["id"][_UUID_VERSION] != "5":
-        return
-    expected = sco_id(obj)
-    if expected is None:
+    if obj["id"][_UUID_VERSION] == "5" and sco_id(obj) is None:
         yield Problem("bad-sco-id", "id must be a UUIDv4: nothing in this object identifies it")
-    elif REFUSE_FOREIGN_NAMESPACES and expected != obj["id"].lower():
-        yield Problem("bad-sco-id", f"id does not follow from the value; send {expected} "
-                                    "or a UUIDv4")  # fmt: skip
+
+
+def anothers_id(obj: Json) -> str:
+    """Why an id may be that of another object or value; empty when it may not.
+
+    Readers may take one UUID in two spellings for one. And 2.9 lets a producer make UUIDv5 ids in a
+    namespace of its own: from here they look the same as an id that belongs to another value, under
+    which readers would find this one.
+    """
+    for name in ("id", "created_by_ref"):
+        if (said := obj.get(name, "")) != said.lower():
+            return f"{name}: write the UUID in lower case (RFC 9562, 4): {said.lower()}"
+    if obj["type"] not in CONTRIBUTING or obj["id"][_UUID_VERSION] != "5":
+        return ""
+    expected = sco_id(obj)
+    if expected in {None, obj["id"].lower()}:
+        return ""
+    return f"id does not follow from the value; send {expected} or a UUIDv4"
 
 
 # Markings.
@@ -64,17 +69,17 @@ def granular_refs(obj: Json) -> list[str]:
     return [part["marking_ref"] for part in obj.get("granular_markings", ())]
 
 
+def marking_refs(obj: Json) -> list[str]:
+    """The markings of an object and of its parts."""
+    return [*obj.get("object_marking_refs", ()), *granular_refs(obj)]
+
+
 def _markings(obj: Json) -> Iterator[Problem]:
-    refs = [*obj.get("object_marking_refs", ()), *granular_refs(obj)]
+    refs = marking_refs(obj)
     if not refs:
         return
     if obj["id"] in refs:
         yield Problem("bad-reference", "a marking must not mark itself")
-    try:
-        strictest(refs, default=Tlp.CLEAR)
-    except UnknownMarking as unknown:
-        yield Problem("unknown-marking", f"{unknown}; mark the object with TLP only, so that the "
-                                         "hub knows who may see it")  # fmt: skip
     for part in obj.get("granular_markings", ()):
         for selector in part["selectors"]:
             if not _selects(obj, selector):
