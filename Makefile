@@ -53,6 +53,7 @@ check: .venv/dev.stamp ## lint, types, layers, templates, migrations
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/test_house_rules.py
 	$(BIN)/djade --check --target-version 5.2 $$(git ls-files '*/templates/*.html')
 	CRC_DATA_DIR=.cache/check $(BIN)/python manage.py makemigrations --check --dry-run
 	CRC_DATA_DIR=.cache/check $(BIN)/python manage.py check --fail-level WARNING

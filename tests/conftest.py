@@ -10,10 +10,11 @@ from typing import Any
 
 import hypothesis
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 from django.test.utils import setup_databases, teardown_databases
-from django.utils import timezone
+from django.utils import timezone, translation
 
 import sharing.tasks
 from alerts import tasks
@@ -103,6 +104,13 @@ def django_db_setup(
     if not django_db_keepdb:
         with django_db_blocker.unblock():
             teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def _hubs_language() -> Iterator[None]:
+    """The language of a request stays with its thread: here that is every test's thread."""
+    yield
+    translation.activate(settings.LANGUAGE_CODE)
 
 
 @pytest.fixture

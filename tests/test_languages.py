@@ -1,5 +1,6 @@
 """Every text exists in both languages, and the reader gets theirs."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -11,7 +12,8 @@ from django.test import Client
 from django.utils.translation import gettext, override
 
 from crc.members.models import Contact, Organisation, User
-from crc.members.retold import retold
+from crc.members.retold import both, retold
+from sharing.models import StixObject
 from sharing.stix.port import ATTACKS
 from tests.conftest import Port
 from tools import messages as collecting
@@ -24,6 +26,8 @@ TAG = re.compile(r"<[^>]+>")
 NAMES = re.compile(
     r"\b(TLP|STIX|TAXII|UTC|JSON|Accept|User-Agent|crc_|min|English|inbox|[A-Z]{2,5})\b|[^A-Za-z]"
 )
+# What keeps two languages apart in one text: no reader may see them.
+MARKS = {"\ue000", "\ue001", "\ue002"}
 SKIPPED = ("blocktranslate", "copyable", "comment")
 SPOKEN = ("title", "aria-label", "alt", "placeholder", "data-label", "data-busy")
 
@@ -236,3 +240,116 @@ def test_the_desk_reads_a_held_case_in_its_language(port: Port) -> None:
         text = port.client(who).get(page).content.decode()
         assert english_in(text) == []
         assert page == "/desk/" or "8.8.8.8（公開DNSサービス）" in text
+
+
+JAPANESE = {
+    "title_ja": "ヤードシステムへのランサムウェア攻撃",
+    "advice_ja": "バックアップを切り離してください。\n\n当直に電話してください。",
+}
+
+
+def test_what_the_desk_writes_in_both_languages_is_read_in_one(port: Port) -> None:
+    User.objects.filter(email="duty@rail.example").update(language="ja")
+    report = port.file("north", tlp="GREEN")
+    path, desk = f"/desk/{report.submission.reference}/", port.client("desk")
+    form = desk.get(path).content.decode()
+    assert "港の参加組織でランサムウェア" in form  # the standard title is there in both
+    words = {
+        "group": "community",
+        "tlp": "GREEN",
+        "title": "Ransomware in yard systems",
+        "advice": "Unplug the backups.\n\nCall the duty desk.",
+        **JAPANESE,
+    }
+    shown = desk.post(f"{path}confirm/", words).content.decode()
+    assert all(text.split("\n")[0] in shown for text in words.values())
+    assert desk.post(f"{path}release/", words).status_code == 302
+    port.sweep()
+    corrected = {"text": "Over.", "text_ja": "解除されました。", "confirmed": "yes"}
+    assert desk.post(f"{path}correct/all-clear/", corrected).status_code == 302
+    port.sweep()
+
+    warning = port.warnings()[0]
+    pages = {
+        who: port.client(who).get(f"/warnings/{warning.pk}/").content.decode()
+        for who in ("rail", "south")
+    }
+    for text in ("ヤードシステムへの", "バックアップを切り離して", "当直に電話", "解除されました"):
+        assert text in pages["rail"]
+        assert text not in pages["south"]
+    for text in ("Ransomware in yard systems", "Unplug the backups", "Call the duty", "Over."):
+        assert text in pages["south"]
+        assert text not in pages["rail"]
+    subjects: dict[str, list[str]] = {}
+    for mailed in mail.outbox:
+        subjects.setdefault(mailed.to[0], []).append(mailed.subject)
+        assert not MARKS & set(f"{mailed.subject}{mailed.body}")
+    assert all("ヤードシステムへの" in subject for subject in subjects["duty@rail.example"])
+    assert all("yard systems" in subject for subject in subjects["duty@south.example"])
+    everywhere = (path, "/desk/", f"/desk/warnings/{warning.pk}/", f"{path}correct/withdrawal/")
+    for page in everywhere:
+        answer = desk.get(page)
+        assert answer.status_code == 200, page
+        assert not MARKS & set(answer.content.decode()), page
+
+    graph = [json.loads(body) for body in StixObject.objects.values_list("body", flat=True)]
+    assert not MARKS & set(json.dumps(graph, ensure_ascii=False))
+    named = {obj["id"]: obj for obj in graph if obj.get("name") == words["title"]}
+    told = [obj for obj in graph if obj["type"] == "language-content"]
+    assert {obj["object_ref"] for obj in told} == named.keys()
+    for obj in told:
+        assert obj["contents"] == {
+            "ja": {"name": JAPANESE["title_ja"], "description": JAPANESE["advice_ja"]}
+        }
+    assert all("lang" not in obj for obj in named.values())
+
+
+def test_what_is_written_in_japanese_alone_says_so_in_stix(port: Port) -> None:
+    report = port.file("north", tlp="GREEN", narrative="プリンターが脅迫文を印刷した。")
+    words = {"group": "community", "tlp": "GREEN", "title": "ヤードが停止", "advice": ""}
+    path = f"/desk/{report.submission.reference}/release/"
+    assert port.client("desk").post(path, words).status_code == 302
+    graph = [json.loads(body) for body in StixObject.objects.values_list("body", flat=True)]
+    spoken = [obj for obj in graph if obj["type"] in {"incident", "report"}]
+    assert [obj.get("lang") for obj in spoken] == ["ja"] * 3
+    assert not [obj for obj in graph if obj["type"] == "language-content"]
+
+
+def test_a_standard_title_goes_out_to_tools_in_both_languages(port: Port) -> None:
+    report = port.file("north", warn_now="yes")
+    port.sweep()
+    told = StixObject.objects.filter(release__submission=report.pk, type="language-content")
+    assert [json.loads(body)["contents"] for body in told.values_list("body", flat=True)] == [
+        {"ja": {"name": name, "description": name}} for name in ["港の参加組織でランサムウェア"] * 2
+    ]
+
+
+def test_japanese_advice_alone_leaves_nobody_without(port: Port) -> None:
+    report = port.file("north", tlp="GREEN")
+    path, desk = f"/desk/{report.submission.reference}/", port.client("desk")
+    words = {"group": "community", "tlp": "GREEN", "title": "A title", "advice_ja": "確認。"}
+    answer = desk.post(f"{path}confirm/", words)
+    assert answer.status_code == 422
+    assert "not everybody reads the Japanese" in answer.content.decode()
+
+
+def test_the_source_must_not_be_named_in_any_language(port: Port) -> None:
+    report = port.file("north", tlp="GREEN")
+    words = {
+        "group": "community",
+        "tlp": "GREEN",
+        "title": "Ransomware",
+        "title_ja": "North Quay Terminalで障害",
+    }
+    answer = port.client("desk").post(f"/desk/{report.submission.reference}/confirm/", words)
+    assert answer.status_code == 422
+    assert "names the member" in answer.content.decode()
+
+
+def test_a_text_cannot_carry_the_marks_of_two_languages() -> None:
+    told = both("a\ue001b", "い\ue002ろ\ue000")
+    with override("en"):
+        assert retold(told) == "ab"
+    with override("ja"):
+        assert retold(told) == "いろ"
+        assert retold(f"Update: {told}") == "更新：いろ"

@@ -17,7 +17,7 @@ import polib
 from django.utils.translation.template import templatize
 
 from crc.members.retold import CONTEXT, kept
-from sharing.stix import compose, extract, port, wellknown
+from sharing.stix import extract, port, titles, wellknown
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PO: Final = ROOT / "crc" / "locale" / "ja" / "LC_MESSAGES" / "django.po"
@@ -71,9 +71,9 @@ def vocabulary() -> Iterator[tuple[str, str]]:
         yield from ((CONTEXT, attack.label), (CONTEXT, attack.label.lower()))
     for system in port.SYSTEMS.values():
         yield CONTEXT, system.label.lower()
-    for title in compose.TITLES:
+    for title in titles.TITLES:
         yield CONTEXT, title
-    for reason in (*wellknown.reasons(), *extract.REASONS, compose.INCIDENT):
+    for reason in (*wellknown.reasons(), *extract.REASONS, titles.INCIDENT):
         yield CONTEXT, reason
 
 
