@@ -39,6 +39,11 @@ PARTS: Final = {
 PATIENCE: Final = 120.0
 
 
+def _complaint(page: str) -> str:
+    """What a refused form says of its fields; of any other page the beginning."""
+    return "; ".join(re.findall(r'class="errorlist"[^>]*><li>([^<]+)<', page)) or page[:300]
+
+
 def wait_until(done: Callable[[], object], what: str) -> None:
     """Raises RuntimeError when it is not so in time."""
     until = time.monotonic() + PATIENCE
@@ -148,8 +153,6 @@ class Officer(threading.Thread):
             "token": find(r'name="token" value="([^"]+)"', form, "a form without its token"),
             "attack": "ransomware",
             "system_yard": "down",
-            # As the hub filled it in: its clock may be another than ours.
-            "noticed_at": find(r'name="noticed_at" value="([^"]+)"', form, "a form without a time"),
             "time_zone": "UTC",
             "narrative": "A printer printed a ransom note.",
             "technical": f"sha256 {hashlib.sha256(uuid.uuid4().bytes).hexdigest()}",
@@ -158,8 +161,12 @@ class Officer(threading.Thread):
         }
 
         def send() -> str:
+            # The hub fills in the time, by a clock that may be another than ours and that may
+            # have been set back since: then the report was "noticed in the future".
+            fresh = self._browser.get("/report/")
+            when = find(r'name="noticed_at" value="([^"]+)"', fresh, "a form without a time")
             self._browser.page = form
-            return self._browser.post("/report/", fields)
+            return self._browser.post("/report/", fields | {"noticed_at": when})
 
         receipt = self._insist(send, 'class="reference"')
         return find(r'class="reference">([^<]+)<', receipt, "a receipt without its reference")
@@ -178,7 +185,7 @@ class Officer(threading.Thread):
             if re.search(wanted, page):
                 return page
             time.sleep(0.1)
-        raise RuntimeError(f"{self.name} asked in vain; the last answer was: {page[:300]}")
+        raise RuntimeError(f"{self.name} asked in vain; the last answer was: {_complaint(page)}")
 
 
 class Hooks:
