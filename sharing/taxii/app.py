@@ -25,7 +25,7 @@ from crc.members.roles import TAXII_SCOPES
 from sharing.addresses import API_ROOT
 from sharing.segments import pack
 from sharing.stix import reading
-from sharing.taxii import access
+from sharing.taxii import access, answers
 from sharing.taxii.backend import NOT_FOUND, HubBackend
 from sharing.taxii.negotiation import (
     MAX_CONTENT_LENGTH,
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 PATHS: Final = ("/taxii2/", f"/{API_ROOT}/")
 REALM: Final = "hub"
 RETRY_SECONDS: Final = 5
+ASKED: Final = "hub.asked"
 
 
 class FastJson(JSONProvider):
@@ -184,7 +185,17 @@ def finished(answer: flask.Response) -> flask.Response:
         headers["Content-Encoding"] = "gzip"
         packed = True
     headers["Vary"] = "Accept-Encoding, Authorization" if packed else "Authorization"
+    _keep(answer)
     return answer
+
+
+def _keep(answer: flask.Response) -> None:
+    grounds: answers.Grounds | None = flask.g.get("grounds")
+    environ = flask.request.environ
+    if grounds and ASKED in environ and answer.status_code == 200:
+        said = answer.get_wsgi_headers(environ).to_wsgi_list()
+        kept = answers.Answer(answer.status, said, answer.get_data(), grounds)
+        answers.keep(environ[ASKED], kept)
 
 
 def serves(path: str, accept: str) -> bool:
@@ -209,14 +220,19 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
 
 
 def _answered(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    is_head = environ["REQUEST_METHOD"] == "HEAD"
+    method = environ["REQUEST_METHOD"]
     try:
         prepare(environ)
     except TooLarge:
         refusal = error(413, "Too large", f"Send at most {MAX_CONTENT_LENGTH} bytes at a time.")
         return refusal(environ, start_response)
-    if is_head:
+    if method == "HEAD":
         answer = Response.from_app(_flask, environ)
         environ["REQUEST_METHOD"] = "HEAD"  # it was asked as GET, and gets no body
         return answer(environ, start_response)
+    if method == "GET":
+        environ[ASKED] = answers.asked(environ)
+        if held := answers.again(environ[ASKED]):
+            start_response(held.status, held.headers)
+            return [held.body]
     return _flask(environ, start_response)

@@ -25,7 +25,7 @@ from sharing import envelopes, intake, tasks
 from sharing.addresses import API_ROOT
 from sharing.models import Collection, Door, Envelope, Placement, SightingPost, Submission
 from sharing.segments import told
-from sharing.taxii import access, pages, query, status
+from sharing.taxii import access, answers, pages, query, status
 from sharing.taxii.negotiation import (
     MAX_CONTENT_LENGTH,
     STIX,
@@ -252,9 +252,9 @@ def _whole(asked: _Asked) -> tuple[Ready | Answer, Headers]:
                 for added, lacks, body in columns[:limit]
             ]
 
-    ready = pages.whole(
-        asked.collection, asked.page, access.state(), rows=rows, bound_to=asked.bound_to
-    )
+    state = access.state()
+    ready = pages.whole(asked.collection, asked.page, state, rows=rows, bound_to=asked.bound_to)
+    flask.g.grounds = answers.Grounds(asked.key, asked.collection, state, ready.count)
     recording.served(ready.count)
     if not ready.body:
         return {}, _nothing_new(asked.page)
