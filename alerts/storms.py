@@ -34,17 +34,17 @@ class Window:
     joined: bool = field(default=False, repr=False)
 
     def lets_through(self, alert: Alert) -> bool:
-        """Over, or critical: a first warning always, another where none was critical before.
+        """Over, or graver than all before; what is critical and no echo of another, always.
 
         That a second member sees it too turns an incident into a campaign, and waits for nothing;
         that a third does may wait. Where something waits already the window is not over, even if
         its time has just come.
         """
-        critical = alert.severity == Severity.CRITICAL
-        first = alert.kind == Alert.Kind.WARNING or self.loudest < Severity.CRITICAL.rank
+        critical = alert.severity == Severity.CRITICAL and alert.kind == Alert.Kind.WARNING
+        graver = Severity(alert.severity).rank > self.loudest
         second = alert.corroboration is not None and not alert.corroboration.told
         over = not self.joined and self.until <= alert.raised_at
-        return over or second or (critical and first)
+        return over or second or graver or critical
 
 
 def case(alert: Alert) -> QuerySet[Submission]:

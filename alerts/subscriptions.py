@@ -1,7 +1,7 @@
 """Who gets what, and when: what each address has chosen, applied where delivery rows are written.
 
-The inbox has everything. What is critical, or touches a member's own confirmed assets, waits for no
-digest and no quiet hours.
+The inbox has everything. What is critical, or touches a member's own confirmed assets, passes every
+filter and waits for no digest and no quiet hours.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -88,7 +88,7 @@ def _breaks_through(alert: Alert) -> bool:
 def wants(wish: Subscription, alert: Alert, touches: str = "") -> bool:
     """Whether this address has chosen to hear of it at all. What the release does not say, such as
     the system of a member that it would name, excludes nobody."""
-    if touches or alert.kind not in FILTERED:
+    if touches or alert.kind not in FILTERED or _breaks_through(alert):
         return True
     role = wish.organisation.port_role
     concern = not alert.systems or any(_run_by(role, system) for system in alert.systems)
@@ -210,14 +210,14 @@ def in_words(wish: Subscription) -> list[str]:
 
 
 def _timing(wish: Subscription) -> str:
+    if wish.floor == Severity.CRITICAL:
+        return _("You get only what is critical, at once.")
     words = {
         "what": _what(wish),
         "when": _when(wish),
         "from": f"{wish.quiet_from:%H:%M}" if wish.quiet_from else "",
         "until": f"{wish.quiet_until:%H:%M}" if wish.quiet_until else "",
     }
-    if wish.floor == Severity.CRITICAL:
-        return _("You get only what is critical, at once.")
     if wish.quiet_from is None:
         return _("You get %(what)s, %(when)s.") % words
     return _("You get %(what)s, %(when)s; between %(from)s and %(until)s only critical.") % words

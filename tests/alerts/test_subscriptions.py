@@ -137,6 +137,34 @@ def test_topics(
     assert len(mailed("south")) == 1
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"own_assets_only": "on"},
+        {"attacks": ["phishing"]},
+        {"systems": ["email"]},
+        {"own_role_only": "on"},
+        {"floor": "critical"},
+    ],
+)
+def test_what_is_critical_passes_every_filter(port: Port, chosen: dict[str, Any]) -> None:
+    choose(port, "kestrel", **chosen)
+    hit = {**OVERLOAD, "attack": "ransomware", "system_website": "", "system_yard": "down"}
+    port.file("north", **hit)
+    port.sweep()
+    assert {warning.severity for warning in port.warnings()} == {"critical"}
+    assert len(mailed("kestrel")) == 1
+
+
+def test_only_critical_is_said_in_words(port: Port) -> None:
+    south = port.client("south")
+    said = south.post("/warnings/wishes/mine/preview/", {**CHOICES, "floor": "critical"})
+    assert "You get only what is critical, at once." in said.content.decode()
+    choose(port, "south", floor="critical")
+    for page in ("/warnings/wishes/", "/warnings/wishes/mine/"):
+        assert "only what is critical" in south.get(page).content.decode()
+
+
 def test_a_system_that_is_not_said_neither_filters_nor_is_known(port: Port) -> None:
     """Only one railway: its system is kept out of the release, and so of the warning's topics."""
     choose(port, "south", systems=["email"])
@@ -318,6 +346,18 @@ def test_a_first_critical_warning_waits_for_no_window(port: Port) -> None:
         again(first, "It still spreads", severity="critical")
         port.sweep()
         assert len(mailed()) == 2
+
+
+def test_what_is_graver_than_all_before_waits_for_no_window(port: Port) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        port.file("north", **PHISHING)  # low
+        port.sweep()
+        [first] = port.warnings()
+        for severity, mails in (("low", 1), ("high", 2), ("medium", 2), ("high", 2)):
+            clock.shift(timedelta(minutes=1))
+            again(first, f"Now {severity}", severity=severity)
+            port.sweep()
+            assert len(mailed()) == mails
 
 
 def test_a_call_of_the_ladder_opens_no_window(port: Port) -> None:
