@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from publicsuffixlist import PublicSuffixList
@@ -20,10 +20,10 @@ from publicsuffixlist import PublicSuffixList
 from alerts.models import Asset
 from crc.members import audit
 from crc.members.models import Organisation, User
+from sharing.doubts import for_its_owner
 from sharing.models import ListedValue, Release
 from sharing.stix.extract import IndicatorKind
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from sharing.stix.internet import Network, Networks, as_network, itself_and_parents
 
 MAX_ASSETS: Final = 200
 # The widest network that one member can claim by itself, by IP version.
@@ -180,6 +180,13 @@ def _remember(action: str, asset: Asset, by: User) -> None:
     audit.record(action, actor=by, subject=str(asset.pk), organisation=asset.organisation.slug)
 
 
+def confirmed(organisation: Organisation | None) -> list[str]:
+    """The domains and networks of this member, or of any that is active."""
+    owners = Q(organisation=organisation) if organisation else Q(organisation__is_active=True)
+    rows = Asset.objects.filter(owners, confirmed_at__isnull=False)
+    return list(rows.values_list("value", flat=True))
+
+
 def open_claims() -> QuerySet[Asset]:
     """What waits for the desk."""
     return Asset.objects.filter(
@@ -211,9 +218,10 @@ def _overlap(one: Asset, other: Asset) -> bool:
 
 
 def touched(release: Release, organisations: Collection[int]) -> dict[int, str]:
-    """Which of these members' confirmed assets the released values touch, in words, by member id.
+    """Which of these members' confirmed assets a release touches, in words, by member id.
 
-    Only what the release lists counts: what was kept back tells nobody anything.
+    What stayed behind because it is a member's own counts too: nobody needs to know more than its
+    owner. What the reporter kept back counts for nothing.
     """
     owned = Asset.objects.filter(organisation__in=organisations, confirmed_at__isnull=False)
     rows = list(owned.values_list("organisation_id", "kind", "value"))
@@ -221,8 +229,9 @@ def touched(release: Release, organisations: Collection[int]) -> dict[int, str]:
         return {}
     owners = _Owners(rows)
     found: dict[int, dict[str, None]] = defaultdict(dict)
-    listed = ListedValue.objects.filter(object__release=release, kind__in=_HOSTED)
-    for kind, value in listed.values_list("kind", "value").distinct():
+    listed = ListedValue.objects.filter(object__release=release).values_list("kind", "value")
+    values = {*listed, *for_its_owner(release.submission.report)}
+    for kind, value in sorted(one for one in values if one[0] in _HOSTED):
         for organisation, asset in owners.of(kind, value):
             found[organisation][asset] = None
     return {pk: _in_words(list(assets)) for pk, assets in found.items()}
@@ -249,38 +258,20 @@ class _Owners:
                 self._networks[ipaddress.ip_network(value)].append(organisation)
             else:
                 self._domains[value].append(organisation)
-        self._lengths = {(net.version, net.prefixlen) for net in self._networks}
+        self._all = Networks(self._networks)
 
     def of(self, kind: str, value: str) -> Iterator[tuple[int, str]]:
         """Owner and asset for each asset that holds the value."""
         host = _host(kind, value)
-        try:
-            network = ipaddress.ip_network(host, strict=False)
-        except ValueError:
-            labels = host.split(".")
-            for start in range(len(labels) - 1):
-                name = ".".join(labels[start:])
+        network = as_network(host)
+        if network is None:
+            for name in itself_and_parents(host):
                 for organisation in self._domains.get(name, ()):
                     yield organisation, name
-        else:
-            for holds in self._holding(network):
-                for organisation in self._networks[holds]:
-                    yield organisation, str(holds)
-
-    def _holding(self, network: Network) -> Iterator[Network]:
-        for version, length in self._lengths:
-            if version == network.version and length <= network.prefixlen:
-                wider = network.supernet(new_prefix=length)
-                if wider in self._networks:
-                    yield wider
-        if network.num_addresses > 1:  # a value that is a network itself may hold assets
-            yield from (
-                one
-                for one in self._networks
-                if one.version == network.version
-                and one.prefixlen > network.prefixlen
-                and one.overlaps(network)
-            )
+            return
+        for holds in self._all.touching(network):
+            for organisation in self._networks[holds]:
+                yield organisation, str(holds)
 
 
 def _host(kind: str, value: str) -> str:

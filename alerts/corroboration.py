@@ -31,6 +31,8 @@ from sharing.withdrawal import standing
 
 _INDICATOR: Final = "value:"
 _PATTERN: Final = "kind:"
+# What was taken back was not seen, as far as anybody can tell.
+_STANDS: Final = Q(release__withdrawn_at=None)
 # Keys asked for at once: SQLite takes so many parameters and no more.
 BATCH: Final = 500
 
@@ -105,6 +107,12 @@ def corroborate(submission: Submission) -> list[Corroboration]:
     return [_story_of(alike, submission) for alike in _alike(submission)]
 
 
+def fellows(submission: Submission) -> list[Organisation]:
+    """Who else tells of what this submission tells of."""
+    others = Organisation.objects.exclude(pk=submission.source_id)
+    return list(others.filter(submissions__corroborations__submissions=submission).distinct())
+
+
 def _alike(submission: Submission) -> list[set[UUID]]:
     """Submissions that share one thing with this one inside its window, this one among them.
 
@@ -137,7 +145,7 @@ def _story_of(alike: set[UUID], submission: Submission) -> Corroboration:
     else:
         story = Corroboration.objects.create()
     story.submissions.add(*Submission.objects.filter(pk__in=alike))
-    story.members = story.submissions.values("source").distinct().count()
+    story.members = story.submissions.filter(_STANDS).values("source").distinct().count()
     story.save(update_fields=["members"])
     return story
 
@@ -155,7 +163,7 @@ def _matching(submission: Submission) -> QuerySet[Observation]:
             at__gte=submission.received_at - window,
             at__lte=submission.received_at + window,
         )
-    return Observation.objects.filter(match)
+    return Observation.objects.filter(match, submission__in=Submission.objects.filter(_STANDS))
 
 
 def warn(story: Corroboration) -> Alert | None:
@@ -195,7 +203,8 @@ def _campaign(story: Corroboration) -> str:
 def _seen_by(story: Corroboration, released: Release) -> dict[str, int]:
     """How many members of the story saw each indicator of a release, where more than one did."""
     sources: dict[str, set[int]] = {}
-    seen = Observation.objects.filter(submission__corroborations=story)
+    stands = story.submissions.filter(_STANDS)
+    seen = Observation.objects.filter(submission__in=stands)
     for key, source in seen.values_list("key", "source_id"):
         sources.setdefault(key, set()).add(source)
     listed = ListedValue.objects.filter(object__in=standing(released))

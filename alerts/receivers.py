@@ -6,9 +6,10 @@ from django.db import transaction
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 
-from alerts import live, tasks
-from crc.members.models import AuditEntry
-from sharing.signals import accepted
+from alerts import assets, corroboration, live, tasks
+from crc.members.models import AuditEntry, Organisation
+from sharing.models import Submission
+from sharing.signals import accepted, corroborated, owned
 
 # What the desk's queue and cases show.
 _SEEN_AT_THE_DESK: Final = frozenset(
@@ -33,6 +34,22 @@ _SEEN_AT_THE_DESK: Final = frozenset(
 def triage_what_came_in(sender: object, *, submission_id: str, **kwargs: object) -> bool:
     """Ring for triage; False when the broker is down and the sweep has to."""
     return tasks.ring(tasks.triage_submission, submission_id)
+
+
+@receiver(owned, dispatch_uid="alerts.assets")
+def tell_what_is_owned(
+    sender: object, *, organisation: Organisation | None, **kwargs: object
+) -> list[str]:
+    """What the desk has confirmed is nobody's to block, and gives its owner away."""
+    return assets.confirmed(organisation)
+
+
+@receiver(corroborated, dispatch_uid="alerts.corroboration")
+def tell_who_saw_it_too(
+    sender: object, *, submission: Submission, **kwargs: object
+) -> list[Organisation]:
+    """They are no more to be named than the reporter."""
+    return corroboration.fellows(submission)
 
 
 @receiver(post_save, sender=AuditEntry, dispatch_uid="alerts.desk")

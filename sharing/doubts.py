@@ -5,7 +5,6 @@ own, or is needed by everybody is doubtful: it is left out too unless the desk c
 value that may name the source stops a report from going out by itself, see ``sharing.release``.
 """
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -22,10 +21,10 @@ from sharing.stix.extract import (
     host_of,
     without_suffix,
 )
-from sharing.stix.internet import itself_and_parents, own_label
+from sharing.stix.internet import Names, as_network, itself_and_parents, own_label
 from sharing.stix.telltales import LONG, Telltales, brand, rare_words
-from sharing.stix.wellknown import is_open_to_anybody, known_as
-from sharing.understanding import own_names, understood
+from sharing.stix.wellknown import known_as
+from sharing.understanding import mail_domains, own_names, owned, understood
 
 NAMES_THE_SOURCE: Final = kept("it may name the reporter")
 NAMES_A_MEMBER: Final = kept("it may name a member of the port")
@@ -36,7 +35,7 @@ THE_HUBS: Final = kept("the hub's own")
 def telltales(organisation: Organisation) -> Telltales:
     """Words that would give this member away."""
     people: list[User | Contact] = [*organisation.users.all(), *organisation.contacts.all()]
-    domains = _domains([person.email for person in people])
+    own = own_names(organisation)
     # "Duty officer" is nobody's name.
     names = [person.name for person in people if brand(person.name)]
     return Telltales(
@@ -44,14 +43,14 @@ def telltales(organisation: Organisation) -> Telltales:
             organisation.name,
             organisation.identity_id,
             *organisation.telltales,
-            *(name for name in own_names(organisation) if not is_open_to_anybody(name)),
+            *own,
             *(person.email for person in people),
             *names,
         ],
         hints=[
             brand(organisation.name),
             *_telling_slug(organisation),
-            *(brand(own_label(domain)) for domain in domains),
+            *(brand(own_label(name)) for name in own if not as_network(name)),
             *(word for name in names for word in rare_words(name)),
         ],
         chosen=organisation.telltales,
@@ -62,12 +61,6 @@ def _telling_slug(organisation: Organisation) -> list[str]:
     """The slug, unless it is one word that the name begins a word with: "rail" tells nothing."""
     slug, words = organisation.slug.lower(), organisation.name.lower().split()
     return [] if any(word.startswith(slug) for word in words) else [slug]
-
-
-def _domains(emails: list[str]) -> set[str]:
-    """The mail domains by which a member is known; a mail service's is nobody's."""
-    domains = {email.rpartition("@")[2].lower() for email in emails}
-    return {domain for domain in domains if not is_open_to_anybody(domain)}
 
 
 def withheld(report: Report, words: Telltales) -> frozenset[str]:
@@ -102,35 +95,30 @@ def stayed_behind(report: Report) -> dict[str, str]:
     return {value: reason for value, reason in doubts(report).items() if value not in gone}
 
 
+def for_its_owner(report: Report) -> list[tuple[str, str]]:
+    """Kind and value of what stayed behind because it is some member's: that one should know."""
+    behind = stayed_behind(report)
+    return [
+        (found.kind.value, found.value)
+        for found in understood(report).indicators
+        if behind.get(found.value) in {A_MEMBERS, NAMES_A_MEMBER}
+    ]
+
+
 @dataclass(frozen=True)
 class _Claims:
-    """What belongs to whom: domains and addresses, those above them, networks; members' names."""
+    """What belongs to whom, what is above that, and what members are called."""
 
-    hosts: dict[str, str]
+    owners: dict[str, str]
     above: dict[str, str]
-    networks: list[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, str]]
+    own: Names
     names: Telltales
 
     def owner(self, kind: IndicatorKind, value: str) -> str:
         """Whose own this is, or is below it: lists block what is below a name with it."""
         host = host_of(kind, value)
-        for name in itself_and_parents(host):
-            if name in self.hosts:
-                return self.hosts[name]
-        if host in self.above or not self.networks:
-            return self.above.get(host, "")
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return ""
-        return next((o for net, o in self.networks if _holds(net, address)), "")
-
-
-def _holds(
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network,
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> bool:
-    return network.version == address.version and address in network
+        name = self.own.holding(host)
+        return self.owners[name] if name else self.above.get(host, "")
 
 
 def _claims() -> _Claims:
@@ -141,26 +129,17 @@ def _claims() -> _Claims:
         *Contact.objects.filter(organisation__in=members).values_list("email", flat=True),
     ]
     told = [word.lower() for row in members for word in row.telltales if "." in word or ":" in word]
-    claimed = dict.fromkeys((*_domains(emails), *told), A_MEMBERS)
+    claimed = dict.fromkeys((*mail_domains(emails), *told, *owned(None)), A_MEMBERS)
     claimed |= dict.fromkeys(_hub_hosts(), THE_HUBS)
     above = {up: owner for name, owner in claimed.items() for up in itself_and_parents(name)}
-    networks = [(net, owner) for name, owner in claimed.items() for net in _as_network(name)]
-    return _Claims(
-        claimed, above, networks, Telltales(_long_names(members.exclude(port_role=PortRole.DESK)))
-    )
+    names = Telltales(_long_names(members.exclude(port_role=PortRole.DESK)))
+    return _Claims(claimed, above, Names(claimed), names)
 
 
 def _hub_hosts() -> set[str]:
     mail = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">")
     names = {host_of(IndicatorKind.URL, settings.BASE_URL), mail, *settings.ALLOWED_HOSTS}
     return {name.lower().strip(".") for name in names} - {"*", ""}
-
-
-def _as_network(name: str) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    try:
-        yield ipaddress.ip_network(name, strict=False)
-    except ValueError:
-        return
 
 
 def _long_names(members: Iterable[Organisation]) -> Iterator[str]:

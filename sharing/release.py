@@ -18,6 +18,7 @@ from crc.members.models import Group, Organisation, User
 from crc.members.retold import kept, told_in
 from crc.members.roles import PortRole
 from crc.ordering import take_the_pen
+from sharing import signals
 from sharing.doubts import NAMES_THE_SOURCE, doubts, telltales, withheld
 from sharing.models import Collection, Release, Report, StixObject, Submission
 from sharing.stix import compose, reading
@@ -91,7 +92,7 @@ def graph_for(report: Report, terms: Terms, *, at: datetime) -> list[Json]:
     found: list[str] = []
     if not named:
         found += leaks(graph, [*words.said, report.submission.reference])
-        found += words.alluded_to_in(_written(report, terms))
+    found += _given_away(_written(report, terms), report.submission, named=named)
     if found:
         raise NotReleasable(
             _(
@@ -282,16 +283,22 @@ def releases_at_once(source: Organisation) -> QuerySet[Release]:
 
 
 def check_words(made: Release, text: str) -> None:
-    """Raises NotReleasable for words about a release that give its source away."""
-    submission = made.submission
-    words = telltales(submission.source)
-    found = {*leaks([{"text": text}], [*words.said, submission.reference])}
-    found |= {*words.alluded_to_in(text)}
-    if found and not made.named:
+    """Raises NotReleasable for words about a release that give a source away."""
+    found = _given_away(text, made.submission, named=made.named)
+    if found:
         raise NotReleasable(
             _("The text names the member (%(words)s). Take it out: the release does not name it.")
-            % {"words": ", ".join(sorted(found))}
+            % {"words": ", ".join(found)}
         )
+
+
+def _given_away(text: str, submission: Submission, *, named: bool) -> list[str]:
+    """Words of a person's text that name the source, unless it may be, or others who saw it too."""
+    sources: set[Organisation] = signals.ask(signals.corroborated, submission=submission)
+    if not named:
+        sources.add(submission.source)
+    found = {word for source in sources for word in telltales(source).alluded_to_in(text)}
+    return sorted({*found, *leaks([{"text": text}], [submission.reference])})
 
 
 def place(graph: list[Json], made: Release) -> None:

@@ -1,13 +1,17 @@
 """What the hub reads out of a report, before anything is made of it."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from crc.members.models import Organisation
+from sharing import signals
 from sharing.models import Report
 from sharing.stix.extract import Extraction, extract
+from sharing.stix.internet import Names
 from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind
 from sharing.stix.report import IncidentReport, Reporter
+from sharing.stix.wellknown import is_open_to_anybody
 
 
 def incident(report: Report) -> IncidentReport:
@@ -48,16 +52,28 @@ def read_out(technical: str, narrative: str, source: Organisation) -> Extraction
 @lru_cache(maxsize=16)
 def _read_out(text: str, own: frozenset[str]) -> Extraction:
     # One text is asked about again and again: preview, receipt, case, release.
-    return extract(text, own=own)
+    return extract(text, own=Names(own))
 
 
 def own_names(organisation: Organisation) -> frozenset[str]:
-    """Domains and addresses that are the member's own, so never an attacker's."""
+    """Domains, addresses and networks that are the member's own, so never an attacker's."""
     addresses = [
         *organisation.users.values_list("email", flat=True),
         *organisation.contacts.values_list("email", flat=True),
     ]
     return frozenset(
-        {address.rpartition("@")[2].lower() for address in addresses}
+        mail_domains(addresses)
         | {word.lower() for word in organisation.telltales if "." in word or ":" in word}
+        | owned(organisation)
     )
+
+
+def mail_domains(addresses: Iterable[str]) -> set[str]:
+    """The mail domains by which a member is known; a mail service's is nobody's."""
+    domains = {address.rpartition("@")[2].lower() for address in addresses}
+    return {domain for domain in domains if not is_open_to_anybody(domain)}
+
+
+def owned(organisation: Organisation | None) -> frozenset[str]:
+    """What this member, or any active one, is known to own on the internet."""
+    return frozenset(signals.ask(signals.owned, organisation=organisation))

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from sharing.stix.internet import EXERCISE_ENDINGS, is_public, itself_and_parents, suffixes
+from sharing.stix.internet import EXERCISE_ENDINGS, Names, is_public, suffixes
 
 MAX_CHARS: Final = 262_144
 # What one text may give. Whoever has more has a list, and a list has doors of its own.
@@ -208,8 +208,11 @@ _HASH_KINDS: Final = {32: IndicatorKind.MD5, 40: IndicatorKind.SHA1, 64: Indicat
 HASHES: Final = frozenset(_HASH_KINDS.values())
 
 
-def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
-    """Every indicator in ``text``; ``own`` are domains and addresses that are not an attacker's.
+_NOBODYS: Final = Names(())
+
+
+def extract(text: str, *, own: Names = _NOBODYS) -> Extraction:
+    """Every indicator in ``text``; what is somebody's ``own`` is not an attacker's.
 
     Raises TextTooLong.
     """
@@ -227,7 +230,7 @@ def extract(text: str, *, own: frozenset[str] = frozenset()) -> Extraction:
             kind, value = _READERS[str(found.lastgroup)](
                 shown, text[max(0, found.start() - 24) : found.start()]
             )
-            _must_be_foreign(kind, value, own)
+            _must_be_foreign(host_of(kind, value), own)
         except _NotOne as reason:
             if str(reason):
                 ignored.setdefault(
@@ -381,8 +384,8 @@ def _domain(shown: str, before: str) -> tuple[IndicatorKind, str]:
     return IndicatorKind.DOMAIN, name
 
 
-def _must_be_foreign(kind: IndicatorKind, value: str, own: frozenset[str]) -> None:
-    if own and any(name in own for name in itself_and_parents(host_of(kind, value))):
+def _must_be_foreign(host: str, own: Names) -> None:
+    if own.holding(host):
         raise _NotOne(_THEIR_OWN)
 
 

@@ -1,11 +1,14 @@
 """Names and addresses as the registries have them: what is public, what an owner chose."""
 
 import ipaddress
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Final
 
 from publicsuffixlist import PublicSuffixList
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Reserved for examples (RFC 2606), which exercises live on.
 EXERCISE_ENDINGS: Final = frozenset({"example", "test"})
@@ -27,6 +30,9 @@ _SPECIAL_NETWORKS: Final = tuple(
         ).split(),
     )
 )
+# What may be an address or a network in running text, and what is put around its dots.
+_ADDRESSES: Final = re.compile(r"[0-9a-fA-F:.]{2,45}(?:/\d{1,3})?")
+_BRACKETS: Final = re.compile(r"[\[\](){}]")
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -49,6 +55,66 @@ def itself_and_parents(host: str) -> Iterator[str]:
     while host:
         yield host
         host = host.partition(".")[2]
+
+
+def as_network(text: str) -> Network | None:
+    """The network or the single address that a text is; None for anything else."""
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+class Networks:
+    """Networks, found by what lies in them without a look at each."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        self._networks = set(networks)
+        self._lengths = {(one.version, one.prefixlen) for one in self._networks}
+
+    def around(self, inner: Network) -> Iterator[Network]:
+        """Those that a network, or an address, is or lies in."""
+        for version, length in self._lengths:
+            if version == inner.version and length <= inner.prefixlen:
+                wider = inner.supernet(new_prefix=length)
+                if wider in self._networks:
+                    yield wider
+
+    def touching(self, network: Network) -> Iterator[Network]:
+        """Those around it, and those within it."""
+        yield from self.around(network)
+        if network.num_addresses > 1:
+            yield from (
+                one
+                for one in self._networks
+                if one.version == network.version
+                and one.prefixlen > network.prefixlen
+                and one.overlaps(network)
+            )
+
+
+class Names:
+    """Domains, addresses and networks that belong to somebody."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._hosts = frozenset(names)
+        self._networks = Networks(net for name in self._hosts if (net := as_network(name)))
+        self._spelled = {net: name for name in self._hosts if (net := as_network(name))}
+
+    def holding(self, host: str) -> str:
+        """The name that a host is, lies below or lies in; empty when there is none."""
+        address = as_network(host)
+        if address:
+            return next((self._spelled[net] for net in self._networks.around(address)), "")
+        return next((name for name in itself_and_parents(host) if name in self._hosts), "")
+
+    def said_in(self, text: str) -> list[str]:
+        """The networks of which an address, or a part, stands in a text."""
+        if not self._spelled:
+            return []
+        plain = (word.rstrip(".:") for word in _ADDRESSES.findall(_BRACKETS.sub("", text)))
+        said = [net for word in plain if (net := as_network(word))]
+        return sorted({self._spelled[net] for one in said for net in self._networks.touching(one)})
 
 
 def own_label(domain: str) -> str:

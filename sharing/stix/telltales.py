@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
+from sharing.stix.internet import Names
 from sharing.stix.markings import Json
 
 # Shorter words ("MSC", "ONE") occur in every text: in prose they count in their own letter case.
@@ -67,21 +68,29 @@ class _Needle:
 class Telltales:
     """The words of one member, or of several.
 
-    ``said`` give it away as they stand. ``hints`` (a brand without its "Terminal", the label of a
-    domain) are too vague to be struck out by a machine: they are looked for in disguise only.
-    ``chosen`` are those of either that the operator picked, which count inside longer runs sooner.
+    ``said`` give it away as they stand, a network also by an address in it. ``hints`` (a brand
+    without its "Terminal", the label of a domain) are too vague to be struck out by a machine: they
+    are looked for in disguise only. ``chosen`` are those of either that the operator picked, which
+    count inside longer runs sooner.
     """
 
     def __init__(
         self, said: Iterable[str], *, hints: Iterable[str] = (), chosen: Iterable[str] = ()
     ) -> None:
         self.said = sorted({word for word in map(str.strip, said) if len(word) > 1})
+        self._own = Names(self.said)
         picked = set(chosen)
         self._needles = [
             needle
             for word in sorted({*self.said, *hints})
             if (needle := _needle(word, LONG if word not in picked else SHORTEST))
         ]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Telltales) and (self.said, self._needles) == (
+            other.said,
+            other._needles,
+        )
 
     def plainly_in(self, text: str) -> list[str]:
         """The said words that stand in ``text`` as they are."""
@@ -107,7 +116,7 @@ class Telltales:
         """The words that a person's sentence says, plainly or run together."""
         hay = _Reading.of(_unmasked(prose))
         found = {n.word for n in self._needles if n.is_long and n.is_in(hay)}
-        return sorted({*self.plainly_in(prose), *found})
+        return sorted({*self.plainly_in(prose), *self._own.said_in(_unmasked(prose)), *found})
 
 
 def stands_in(word: str, text: str, lowered: str) -> bool:

@@ -9,11 +9,13 @@ import pytest
 from django.utils import timezone
 from django.utils.translation import override
 
+from alerts import corrections
 from alerts.models import Alert, Corroboration, Observation
 from crc.members.models import Organisation
 from crc.members.retold import retold
 from sharing.intake import accept, shelves_for
 from sharing.models import Door, Release, Report, StixObject, Submission
+from sharing.release import NotReleasable
 from tests.conftest import HASH, Port
 
 OTHER_HASH = HASH[::-1]
@@ -96,6 +98,38 @@ def test_two_things_are_two_stories(port: Port) -> None:
     assert [story.members for story in Corroboration.objects.all()] == [2, 2]
     told = [alert.title[:18] for alert in port.warnings() if alert.kind == "corroboration"]
     assert told == ["Seen by 2 members:"] * 2
+
+
+def test_what_was_taken_back_was_not_seen(port: Port) -> None:
+    report = port.file("north", warn_now="yes", technical=HASH)
+    port.sweep()
+    corrections.withdraw(
+        Release.objects.get(submission=report.submission),
+        "A false alarm.",
+        actor=port.users["desk"],
+    )
+    port.file("rail", attack="probe", warn_now="yes", technical=HASH)
+    port.sweep()
+    assert kinds(port) == ["warning", "withdrawal", "warning"]
+    # It takes two that still say so.
+    port.file("south", attack="probe", technical=HASH)
+    port.sweep()
+    assert kinds(port)[3:] == ["corroboration"]
+    assert "2 members" in port.warnings()[3].title
+
+
+def test_no_text_names_any_of_those_who_saw_it(port: Port) -> None:
+    report = port.file("north", warn_now="yes", technical=HASH)
+    port.file("rail", technical=HASH)
+    port.sweep()
+    name = port.organisations["rail"].name
+    made = Release.objects.get(submission=report.submission)
+    with pytest.raises(NotReleasable, match=name):
+        corrections.update(made, f"{name} is hit as well.", actor=port.users["desk"])
+    other = Report.objects.get(submission__source=port.organisations["rail"])
+    words = {"group": "community", "tlp": "AMBER+STRICT", "title": "As at North Quay Terminal"}
+    page = port.client("desk").post(f"/desk/{other.submission.reference}/release/", words)
+    assert page.status_code == 422
 
 
 def test_many_shared_values_are_one_story(port: Port) -> None:

@@ -181,7 +181,7 @@ def test_what_touches_a_confirmed_asset_breaks_through_and_only_its_owner_learns
     own(port, "south", "198.51.100.0/24")
     own(port, "rail", "rail.example")
     choose(port, "south", floor="critical", quiet_from="00:00", quiet_until="23:59", digest="daily")
-    port.file("north", **{**PHISHING, "technical": "login from 198.51.100.77"})
+    port.file("north", **{**PHISHING, "technical": "login from 198.51.100.77 203.0.113.66"})
     port.sweep()
     [message] = mailed()
     assert "This touches 198.51.100.0/24, which is yours." in message.body
@@ -196,7 +196,7 @@ def test_what_touches_a_confirmed_asset_breaks_through_and_only_its_owner_learns
 def test_own_assets_only_and_a_claim_nobody_confirmed_counts_for_nothing(port: Port) -> None:
     choose(port, "south", own_assets_only="on")
     port.client("south").post("/warnings/assets/", {"lines": "shop.example"})
-    lure = {**PHISHING, "technical": "http://pay.shop.example/invoice"}
+    lure = {**PHISHING, "technical": "http://pay.shop.example/invoice 203.0.113.66"}
     port.file("north", **lure)
     port.sweep()
     assert mailed() == []

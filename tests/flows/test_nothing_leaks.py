@@ -10,9 +10,10 @@ from django.core import mail
 from django.utils import timezone
 
 from alerts.channels import signing
-from alerts.models import Endpoint
+from alerts.models import Asset, Endpoint
 from crc.members.models import Contact
-from sharing.models import ListedValue, Report
+from sharing.models import ListedValue, Release, Report
+from sharing.release import NotReleasable, check_words
 from sharing.stix.extract import IndicatorKind
 from tests.conftest import HASH, Port, Receiver
 
@@ -129,6 +130,64 @@ def known(port: Port, settings: Any) -> Port:
         port.organisations[slug].telltales = words
         port.organisations[slug].save()
     return port
+
+
+def confirm(port: Port, slug: str, *values: str) -> None:
+    """The member claims, the desk confirms."""
+    port.client(slug).post("/warnings/assets/", {"lines": "\n".join(values)})
+    for asset in Asset.objects.filter(organisation=port.organisations[slug], confirmed_at=None):
+        port.client("desk").post(f"/desk/assets/{asset.pk}/", {"decision": "confirm"})
+
+
+def test_what_a_member_owns_gives_it_away_as_its_name_does(port: Port) -> None:
+    confirm(port, "north", "nq-berths.example", "198.51.100.32/28")
+    own = ("gate.nq-berths.example", "http://198.51.100.40/panel", "198.51.100.40")
+    report = port.file("north", warn_now="yes", technical=f"{' '.join(own)} 203.0.113.66")
+    port.sweep()
+    report.refresh_from_db()
+    assert report.state == Report.State.RELEASED, report.hold_reason
+    assert released_values() == {"203.0.113.66"}
+    disguised = port.file("north", warn_now="yes", technical="nq-berths.evil.com 203.0.113.67")
+    port.sweep()
+    disguised.refresh_from_db()
+    assert disguised.state == Report.State.OPEN
+    assert "it may name the reporter" in disguised.hold_reason
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Seen at nq-berths.example", "Block 198.51.100[.]40", "All of 198.51.100.32/29 is hit"],
+)
+def test_the_desk_is_told_when_its_own_words_say_what_the_member_owns(
+    port: Port, words: str
+) -> None:
+    confirm(port, "north", "nq-berths.example", "198.51.100.32/28")
+    report = port.file("north", warn_now="yes", technical="203.0.113.66")
+    first = {"group": "community", "tlp": "AMBER+STRICT", "title": words}
+    page = port.client("desk").post(f"/desk/{report.submission.reference}/release/", first)
+    assert page.status_code == 422
+    assert "The text names the member" in page.content.decode()
+    released = port.file("north", warn_now="yes", technical="203.0.113.67")
+    port.sweep()
+    made = Release.objects.get(submission=released.submission)
+    with pytest.raises(NotReleasable, match="names the member"):
+        check_words(made, words)
+
+
+def test_what_another_member_owns_goes_to_nobodys_firewall_and_its_owner_is_told(
+    port: Port,
+) -> None:
+    confirm(port, "south", "198.51.100.0/24", "lighter.example")
+    values = "198.51.100.77 https://pay.lighter.example/x"
+    report = port.file("north", warn_now="yes", technical=f"{values} 203.0.113.66")
+    port.sweep()
+    report.refresh_from_db()
+    assert report.state == Report.State.RELEASED
+    assert released_values() == {"203.0.113.66"}
+    told = {m.to[0]: m.body for m in mail.outbox}
+    assert "198.51.100.0/24, lighter.example" in told["duty@south.example"]
+    assert "198.51.100" not in told["duty@rail.example"]
+    assert "lighter" not in told["duty@rail.example"]
 
 
 @pytest.mark.parametrize(

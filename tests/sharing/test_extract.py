@@ -11,7 +11,7 @@ from sharing.stix.extract import (
     extract,
     without_suffix,
 )
-from sharing.stix.internet import own_label
+from sharing.stix.internet import Names, own_label
 from tests.patience import assert_linear
 
 SHA256 = "9f2c4a7be1d08356f4c1a2b39d7e6058c1f4a90b2d3e5f6718293a4b5c6d7e8f"
@@ -19,7 +19,7 @@ SHA256 = "9f2c4a7be1d08356f4c1a2b39d7e6058c1f4a90b2d3e5f6718293a4b5c6d7e8f"
 
 def values(text: str, own: frozenset[str] = frozenset()) -> list[str]:
     """``kind value`` of everything found."""
-    return [f"{i.kind.value} {i.value}" for i in extract(text, own=own).indicators]
+    return [f"{i.kind.value} {i.value}" for i in extract(text, own=Names(own)).indicators]
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,13 @@ def test_nothing_to_see(text: str) -> None:
 def test_the_reporters_own_names_are_left_out() -> None:
     text = (
         "NQ-7.northquay.example k.mori@northquay.example https://www.northquay.example/x "
-        "198.51.100.9 evil.com"
+        "198.51.100.9 44.7.0.9 http://44.7.255.1/x 2a00:1:2::9 44.8.0.1 evil.com"
     )
-    own = frozenset({"northquay.example", "198.51.100.9"})
-    assert values(text, own) == ["domain evil.com"]
-    assert all("reporting organisation" in one.reason for one in extract(text, own=own).ignored)
+    own = frozenset({"northquay.example", "198.51.100.9", "44.7.0.0/16", "2a00:1:2::/48"})
+    assert values(text, own) == ["ipv4 44.8.0.1", "domain evil.com"]
+    assert all(
+        "reporting organisation" in one.reason for one in extract(text, own=Names(own)).ignored
+    )
 
 
 def test_what_an_owner_chose_of_a_name() -> None:
