@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from alerts.models import Alert, Endpoint
 from crc.members.models import Contact, Group, Organisation, User
 from crc.members.roles import PortRole
 from sharing import visibility
+from sharing.models import Submission
 from sharing.stix.markings import Tlp
 
 # What members have without adding it.
@@ -31,6 +32,31 @@ def members(
     """Who may see it and should know: not the desk, which raised it, and not ``silent``."""
     warned = visibility.organisations_for(group, tlp).exclude(port_role=PortRole.DESK)
     return warned.exclude(pk=silent.pk) if silent else warned
+
+
+def shared(organisation: Organisation, others: Collection[Address]) -> list[Address]:
+    """Those of a member's addresses that are others' too, such as the mailbox of a SOC they share.
+
+    Where others are told and this member is not, its silence would tell whoever reads there.
+    """
+    theirs = {(to.channel, to.address) for to in others}
+    own = addresses(Organisation.objects.filter(pk=organisation.pk))
+    return [to for to in own if (to.channel, to.address) in theirs]
+
+
+def sources(alert: Alert) -> QuerySet[Organisation]:
+    """The members whose reports a warning tells of: they know, and have nothing to answer."""
+    told = Submission.objects.filter(Q(release__alerts=alert) | Q(corroborations__alerts=alert))
+    return Organisation.objects.filter(pk__in=told.values("source"))
+
+
+# Of a delivery or an answer: whether it is one of theirs.
+OF_A_SOURCE: Final = Exists(
+    Submission.objects.filter(
+        Q(release__alerts=OuterRef("alert")) | Q(corroborations__alerts=OuterRef("alert")),
+        source=OuterRef("organisation"),
+    )
+)
 
 
 def cleared(alert: Alert) -> QuerySet[Organisation]:

@@ -11,6 +11,7 @@ from typing import Final
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
+from alerts import audience
 from alerts.channels import CHANNELS
 from alerts.models import Alert, Answer, Delivery, Escalation
 from crc.members.models import Organisation
@@ -176,11 +177,15 @@ class Coverage(Sums):
 
 
 def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
-    """The coverage of one warning, ``of`` one member or all: five questions however many."""
+    """The coverage of one warning, ``of`` one member or all that were to learn of it: those whose
+    reports it tells of are in no sum. Five questions however many members there are.
+    """
     rows, answered, ladders = alert.deliveries.all(), alert.answers.all(), alert.escalations.all()
     if of:
         rows, answered = rows.filter(organisation=of), answered.filter(organisation=of)
         ladders = ladders.filter(organisation=of)
+    else:
+        rows = rows.exclude(audience.OF_A_SOURCE)
     reached = _reached(rows)
     if not of:
         together = ~Q(bundle="") | _FOLDED
@@ -238,7 +243,7 @@ def summaries(alerts: QuerySet[Alert]) -> list[Summary]:
     """Many warnings in figures, from three questions."""
     found = list(alerts)
     pks = [alert.pk for alert in found]
-    sent = Delivery.objects.filter(alert__in=pks).order_by().values("alert")
+    sent = Delivery.objects.filter(~audience.OF_A_SOURCE, alert__in=pks).order_by().values("alert")
     members = Count("organisation", distinct=True)
     counts = {
         row["alert"]: row
@@ -249,7 +254,8 @@ def summaries(alerts: QuerySet[Alert]) -> list[Summary]:
     newer = Answer.objects.filter(
         alert=OuterRef("alert"), organisation=OuterRef("organisation")
     ).filter(Q(at__gt=OuterRef("at")) | Q(at=OuterRef("at"), pk__gt=OuterRef("pk")))
-    newest = Answer.objects.filter(~Exists(newer), alert__in=pks).order_by().values("alert")
+    answers = Answer.objects.filter(~audience.OF_A_SOURCE, ~Exists(newer), alert__in=pks)
+    newest = answers.order_by().values("alert")
     said = {
         row["alert"]: row
         for row in newest.annotate(

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from alerts import answers, corrections, escalation, ladder
+from alerts import answers, audience, corrections, escalation, ladder
 from alerts.coverage import Line, coverage
 from alerts.forms import AnswerForm
 from alerts.ladder import NotPossible
@@ -106,6 +106,7 @@ def show(request: MemberRequest, pk: str) -> HttpResponse:
             "alert": alert,
             "closing": _closing(alert),
             "coverage": whole,
+            "reporters": audience.sources(alert),
             "lines": [(line, paused.get(line.organisation.pk)) for line in wanted[:_LINES]],
             "more": max(0, len(wanted) - _LINES),
             "shows": _SHOWS.items(),

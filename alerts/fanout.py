@@ -50,9 +50,10 @@ def raise_alert(
         systems=systems,
     )
     to = audience.addresses(audience.members(group, Tlp(release.tlp), silent=silent))
-    deliver(alert, to)
+    deliver(alert, [*to, *audience.shared(silent, to)] if silent else to)
     if severity is Severity.CRITICAL:
-        ladder.begin(alert, {address.organisation_id for address in to})
+        knowing = set(audience.sources(alert).values_list("pk", flat=True))
+        ladder.begin(alert, {address.organisation_id for address in to} - knowing)
     audit.record(
         "alert.raised",
         actor="hub",

@@ -13,7 +13,7 @@ from alerts.coverage import coverage, summaries
 from alerts.models import Alert, Answer, Delivery, Escalation
 from crc.members.models import Organisation
 from sharing.models import Report
-from tests.conftest import Port
+from tests.conftest import HASH, Port
 
 START = datetime(2026, 11, 25, 3, 0, tzinfo=timezone.get_default_timezone())
 
@@ -63,6 +63,25 @@ def test_by_role_and_by_time(port: Port) -> None:
     assert "Kestrel" not in role
     assert port.client("desk").get(f"/desk/warnings/{alert.pk}/?show=x").status_code == 404
     assert port.client("south").get(f"/desk/warnings/{alert.pk}/").status_code == 404
+
+
+def test_who_reported_it_is_neither_counted_nor_called(port: Port) -> None:
+    for slug in ("north", "anchor"):
+        port.file(slug, warn_now="yes", technical=HASH)
+        port.sweep()
+    alert = Alert.objects.get(kind="corroboration")
+    reporters = {port.organisations[slug].pk for slug in ("north", "anchor")}
+    # They are told that they are not alone.
+    assert Delivery.objects.filter(alert=alert, organisation__in=reporters).count() > 1
+    called = set(Escalation.objects.filter(alert=alert).values_list("organisation_id", flat=True))
+    assert called
+    assert not called & reporters
+    found = coverage(alert)
+    assert not {line.organisation.pk for line in found.lines} & reporters
+    [summary] = summaries(Alert.objects.filter(pk=alert.pk))
+    assert summary.warned == found.warned == len(found.lines) > 0
+    page = port.client("desk").get(f"/desk/warnings/{alert.pk}/").content.decode()
+    assert "Reported it, so not counted here:" in page
 
 
 def test_a_thousand_members_cost_no_more_questions_than_six(

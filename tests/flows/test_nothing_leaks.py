@@ -174,6 +174,20 @@ def test_the_desk_is_told_when_its_own_words_say_what_the_member_owns(
         check_words(made, words)
 
 
+def test_a_shared_mailbox_is_not_told_by_silence_who_reported(port: Port) -> None:
+    soc = "soc@watchers.example"
+    for slug in ("north", "south", "rail"):
+        Contact.objects.create(organisation=port.organisations[slug], email=soc, name="SOC")
+    counts = []
+    for slug in ("north", "anchor"):
+        before = len(mail.outbox)
+        port.file(slug, warn_now="yes", attack="probe", technical=f"203.0.113.{len(counts) + 66}")
+        port.sweep()
+        counts.append([m.to for m in mail.outbox[before:]].count([soc]))
+        assert [f"duty@{slug}.example"] not in [m.to for m in mail.outbox[before:]]
+    assert counts == [3, 3]
+
+
 def test_what_another_member_owns_goes_to_nobodys_firewall_and_its_owner_is_told(
     port: Port,
 ) -> None:
