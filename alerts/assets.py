@@ -19,7 +19,7 @@ from publicsuffixlist import PublicSuffixList
 
 from alerts.models import Asset
 from crc.members import audit
-from crc.members.models import Organisation, User
+from crc.members.models import AuditEntry, Organisation, User
 from sharing.doubts import for_its_owner
 from sharing.models import ListedValue, Release
 from sharing.stix.extract import IndicatorKind
@@ -147,6 +147,8 @@ def give_up(asset: Asset, *, by: User) -> dict[str, str]:
         "claimed_by": asset.claimed_by,
         "confirmed_at": asset.confirmed_at.isoformat() if asset.confirmed_at else "",
         "confirmed_by": asset.confirmed_by,
+        "refused_at": asset.refused_at.isoformat() if asset.refused_at else "",
+        "given_up_at": timezone.now().isoformat(),
     }
     with transaction.atomic():
         _remember("asset.given_up", asset, by)
@@ -155,15 +157,24 @@ def give_up(asset: Asset, *, by: User) -> dict[str, str]:
 
 
 def restore(organisation: Organisation, kept: dict[str, str], *, by: User) -> None:
-    """Put back what was given up, as the desk had left it."""
-    confirmed = kept["confirmed_at"]
+    """Put back what was given up, as the desk had left it; as a claim if it has refused any since,
+    for that may have been this one, claimed and given up again."""
+    refusals = AuditEntry.objects.filter(
+        action="asset.refused",
+        detail__organisation=organisation.slug,
+        at__gt=datetime.fromisoformat(kept["given_up_at"]),
+    )
+    stands = not refusals.exists()
     with transaction.atomic():
         asset, made = Asset.objects.get_or_create(
             organisation=organisation,
             value=kept["value"],
             defaults={
-                **kept,
-                "confirmed_at": datetime.fromisoformat(confirmed) if confirmed else None,
+                "kind": kept["kind"],
+                "claimed_by": kept["claimed_by"],
+                "confirmed_at": kept["confirmed_at"] or None if stands else None,
+                "confirmed_by": kept["confirmed_by"] if stands else "",
+                "refused_at": kept["refused_at"] or None,
             },
         )
         if made:

@@ -13,7 +13,6 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from alerts import audience, fanout, ladder, live
 from alerts.audience import Address
@@ -146,13 +145,8 @@ def _tell(about: UUID) -> int:
             kind=Alert.Kind.SERVICE,
             severity=Severity.CRITICAL.value,
             tlp=Tlp.GREEN.value,
-            title=ngettext(
-                "%(count)d member has not answered a critical warning",
-                "%(count)d members have not answered a critical warning",
-                count,
-            )
-            % {"count": count},
-            body=_(
+            title=_untold(count),
+            body=kept(
                 "Everybody on the ladder was called and nobody has answered. Open the coverage to "
                 "see who it is, call them by phone, and record there what they say."
             ),
@@ -160,6 +154,12 @@ def _tell(about: UUID) -> int:
         fanout.deliver(alert, audience.addresses_of(desk))
     audit.record("ladder.ended", actor="hub", subject=str(about), members=count)
     return 1
+
+
+def _untold(count: int) -> str:
+    if count == 1:
+        return kept("One member has not answered a critical warning")
+    return kept("%(count)s members have not answered a critical warning") % {"count": count}
 
 
 def unanswered(limit: int) -> list[Escalation]:

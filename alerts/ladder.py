@@ -156,7 +156,8 @@ def choices(organisation: Organisation) -> list[Choice]:
         endpoint = endpoints.get((to.channel, to.address))
         key = f"endpoint:{endpoint.pk}" if endpoint else f"{to.channel}:{to.address}"
         name = (endpoint and endpoint.label) or CHANNELS[to.channel].describe(to.address)
-        found.append(Choice(key, to.channel, to.address, f"{to.channel}: {name}"))
+        title = CHANNELS[to.channel].title
+        found.append(Choice(key, to.channel, to.address, f"{title}: {name}"))
     return found
 
 

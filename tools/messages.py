@@ -17,6 +17,7 @@ import polib
 from django.utils.translation.template import templatize
 
 from crc.members.retold import CONTEXT, kept
+from crc.outbound import words
 from sharing.stix import extract, port, titles, wellknown
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -64,16 +65,17 @@ def sources() -> list[str]:
 
 
 def vocabulary() -> Iterator[tuple[str, str]]:
-    """The words of ``sharing.stix``, which knows no gettext; they are translated where shown."""
-    for words in (*port.ATTACKS.values(), *port.SYSTEMS.values(), *port.IMPACTS.values()):
-        yield "", words.label
+    """The words of modules that know no gettext; they are translated where shown."""
+    for said in (*port.ATTACKS.values(), *port.SYSTEMS.values(), *port.IMPACTS.values()):
+        yield "", said.label
     for attack in port.ATTACKS.values():
         yield from ((CONTEXT, attack.label), (CONTEXT, attack.label.lower()))
     for system in port.SYSTEMS.values():
         yield CONTEXT, system.label.lower()
     for title in titles.TITLES:
         yield CONTEXT, title
-    for reason in (*wellknown.reasons(), *extract.REASONS, titles.INCIDENT):
+    outbound = [text for name, text in vars(words).items() if name.isupper()]
+    for reason in (*wellknown.reasons(), *extract.REASONS, titles.INCIDENT, *outbound):
         yield CONTEXT, reason
 
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from alerts.channels.base import DeliveryError
-from crc.members.retold import kept
+from crc.members.retold import kept, retold
 from crc.outbound import Blocked, Outbound, OutboundError, Response
 
 # How much of a secret address pages show, and how long one must be for that to give nothing away.
@@ -29,7 +29,7 @@ def checked(url: str) -> str:
     try:
         return door().check_url(url.strip())
     except Blocked as blocked:
-        raise ValueError(blocked.reason) from None
+        raise ValueError(retold(blocked.reason)) from None
 
 
 def of_vendor(url: str, *hosts: str) -> str:

@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 from yarl import URL
 
+from crc.outbound import words
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # The IANA special-purpose registries, written out: Python's ``is_global`` calls multicast global
@@ -29,9 +31,6 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # address alone, there is nothing left to disagree about where the host ends.
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][\s/?#@:%\\]+)(:[0-9]*)?")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-_NOT_PUBLIC = "This address leads into a private or reserved network; the hub calls public ones."
-_HTTPS_ONLY = "The address must start with https://."
-_TLS_ONLY = "Outside the operator's own networks the hub speaks https:// or TLS only."
 _REMEMBERED = 4096
 
 
@@ -78,7 +77,7 @@ class Guard:
         parts = _normal(url)
         plain = parts.scheme == "http"
         if plain and not self._allowed:
-            raise Blocked(_HTTPS_ONLY)
+            raise Blocked(words.HTTPS_ONLY)
         address = _literal(parts.raw_host or "")
         if address is not None:
             self._judge(address, plain)
@@ -95,9 +94,9 @@ class Guard:
         if address in _NAT64:
             address = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if any(address in network for network in _CLOSED):
-            raise Blocked(_NOT_PUBLIC)
+            raise Blocked(words.NOT_PUBLIC)
         if plain:
-            raise Blocked(_TLS_ONLY)
+            raise Blocked(words.TLS_ONLY)
 
 
 @lru_cache(_REMEMBERED)
@@ -114,11 +113,11 @@ def _normal(url: str) -> URL:
         path = _without_dots(_quoted(raw.raw_path))
         query = _quoted(raw.raw_query_string)
     except ValueError:
-        raise Blocked("The address is not a valid URL.") from None
+        raise Blocked(words.NO_URL) from None
     if typed.port == 0:
-        raise Blocked("The port must be between 1 and 65535.")
+        raise Blocked(words.NO_PORT)
     if ":" not in host and not _HOST_NAME.fullmatch(host):
-        raise Blocked("The address needs a valid host name.")
+        raise Blocked(words.NO_HOST)
     host = f"[{host}]" if ":" in host else host
     port = "" if typed.is_default_port() else f":{typed.port}"
     query = query and f"?{query}"
@@ -128,15 +127,15 @@ def _normal(url: str) -> URL:
 def _check_authority(url: str) -> None:
     """Raises Blocked unless there can be no two opinions on the URL's host."""
     if re.search(r"[\x00-\x20\x7f\\]", url):
-        raise Blocked("The address holds a space, a backslash or a control character.")
+        raise Blocked(words.ODD_CHARACTER)
     scheme, _, rest = url.partition("://")
     if scheme.lower() not in {"https", "http"}:
-        raise Blocked(_HTTPS_ONLY)
+        raise Blocked(words.HTTPS_ONLY)
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0].removeprefix("@")
     if "@" in authority:
-        raise Blocked("The address may not hold a user name or password.")
+        raise Blocked(words.USER_NAME)
     if not _AUTHORITY.fullmatch(authority):
-        raise Blocked("The address needs a valid host name.")
+        raise Blocked(words.NO_HOST)
 
 
 def _quoted(text: str) -> str:
@@ -172,4 +171,4 @@ def _literal(host: str) -> _Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:
-        raise Blocked("The address must be written in the usual form, like 192.0.2.1.") from None
+        raise Blocked(words.ODD_ADDRESS) from None

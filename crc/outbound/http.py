@@ -28,6 +28,7 @@ from aiohttp import (
 )
 from aiohttp.client_proto import ResponseHandler
 
+from crc.outbound import words
 from crc.outbound.guard import Blocked, Guard, OutboundError
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -134,7 +135,7 @@ class Outbound:
         Raises OutboundError.
         """
         if re.search(r"[/?#@]", host):
-            raise Blocked("The host may hold a name or an address, nothing else.")
+            raise Blocked(words.HOST_ONLY)
         host = f"[{host}]" if ":" in host else host
         url = self._guard.checked(f"https://{host}:{port}")
         loop = asyncio.get_running_loop()
@@ -215,7 +216,7 @@ class Outbound:
         try:
             found = await asyncio.shield(answers)
         except (OSError, UnicodeError):
-            raise OutboundError(f"The name {host} could not be found.") from None
+            raise OutboundError(words.NOT_FOUND % {"host": host}) from None
         for *_, address in found:
             self._guard.judge(address[0], plain=plain)
         return [(*info, (address[0], port, *address[2:])) for *info, address in found]
@@ -261,27 +262,27 @@ def _check_headers(headers: Mapping[str, str]) -> None:
     """Raises OutboundError for a header that could forge others or change the message's frame."""
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise OutboundError("A header holds a character it may not hold.", permanent=True)
+            raise OutboundError(words.ODD_HEADER, permanent=True)
         if _FRAMING.fullmatch(name):
-            raise OutboundError(f"The header {name} may not be set.", permanent=True)
+            raise OutboundError(words.FRAMING % {"name": name}, permanent=True)
 
 
 def _explained(error: Exception, host: str) -> OutboundError:
     """What went wrong, without quoting ``error``: aiohttp's messages may hold the URL."""
     if isinstance(error, ssl.SSLCertVerificationError):
         problem = error.verify_message.rstrip(".")
-        return OutboundError(f"The certificate of {host} could not be verified: {problem}.")
+        return OutboundError(words.CERTIFICATE % {"host": host, "problem": problem})
     match error:
         case ssl.SSLError():
-            problem = "does not speak TLS in a way the hub can use"
+            problem = words.NO_TLS
         case TimeoutError():
-            problem = "did not answer in time"
+            problem = words.TOO_SLOW
         case ConnectionRefusedError():
-            problem = "refused the connection"
+            problem = words.REFUSED
         case ConnectionError() | ClientConnectionError():
-            problem = "closed the connection without answering"
+            problem = words.CLOSED
         case OSError() | RuntimeError():
-            problem = "could not be reached"
+            problem = words.UNREACHED
         case _:
-            problem = "gave an answer the hub cannot read"
-    return OutboundError(f"{host} {problem}.")
+            problem = words.UNREADABLE
+    return OutboundError(problem % {"host": host})

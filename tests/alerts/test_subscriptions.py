@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.core import mail
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 
 from alerts import answers, fanout, folding, subscriptions
@@ -552,6 +553,32 @@ def test_claims_are_undone_confirmed_and_seen_by_nobody_else(port: Port) -> None
     desk.post(f"/desk/assets/{again_there.pk}/", {"decision": "reopen"})
     again_there.refresh_from_db()
     assert again_there.confirmed_at is None
+
+
+def test_undo_brings_back_no_more_than_the_desk_had_left(port: Port) -> None:
+    asset = own(port, "south", "2001:db8:7::/48")
+    south, desk = port.client("south"), port.client("desk")
+    other = Client()
+    other.force_login(port.users["south"])
+    south.post(f"/warnings/assets/{asset.pk}/give-up/")
+    # Claimed and given up again elsewhere; in between the desk has said no.
+    other.post("/warnings/assets/", {"lines": "2001:db8:7::/48"})
+    claimed = port.organisations["south"].assets.get()
+    desk.post(f"/desk/assets/{claimed.pk}/", {"decision": "refuse"})
+    other.post(f"/warnings/assets/{claimed.pk}/give-up/")
+    south.post("/warnings/assets/undo/")
+    assert port.organisations["south"].assets.get().confirmed_at is None
+    other.post("/warnings/assets/undo/")
+    again_there = port.organisations["south"].assets.get()
+    south.post(f"/warnings/assets/{again_there.pk}/give-up/")
+    desk_said_no = port.organisations["south"].assets
+    assert not desk_said_no.exists()
+    other.post("/warnings/assets/", {"lines": "2001:db8:7::/48"})
+    refused = port.organisations["south"].assets.get()
+    desk.post(f"/desk/assets/{refused.pk}/", {"decision": "refuse"})
+    other.post(f"/warnings/assets/{refused.pk}/give-up/")
+    other.post("/warnings/assets/undo/")
+    assert port.organisations["south"].assets.get().refused_at
 
 
 @pytest.mark.parametrize(
