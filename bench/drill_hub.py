@@ -40,8 +40,8 @@ PATIENCE: Final = 120.0
 
 
 def _complaint(page: str) -> str:
-    """What a refused form says of its fields; of any other page the beginning."""
-    return "; ".join(re.findall(r'class="errorlist"[^>]*><li>([^<]+)<', page)) or page[:300]
+    """What a refused form says of its fields; empty for any other page."""
+    return "; ".join(re.findall(r'class="errorlist"[^>]*><li>([^<]+)<', page))
 
 
 def wait_until(done: Callable[[], object], what: str) -> None:
@@ -149,10 +149,13 @@ class Officer(threading.Thread):
 
     def _report(self) -> str:
         form = self._insist(lambda: self._browser.get("/report/"), r'name="token"')
+        when = r'name="noticed_at" value="([^"]+)"'
         fields = {
             "token": find(r'name="token" value="([^"]+)"', form, "a form without its token"),
             "attack": "ransomware",
             "system_yard": "down",
+            # As the hub filled it in: its clock may be another than ours.
+            "noticed_at": find(when, form, "a form without a time"),
             "time_zone": "UTC",
             "narrative": "A printer printed a ransom note.",
             "technical": f"sha256 {hashlib.sha256(uuid.uuid4().bytes).hexdigest()}",
@@ -161,12 +164,12 @@ class Officer(threading.Thread):
         }
 
         def send() -> str:
-            # The hub fills in the time, by a clock that may be another than ours and that may
-            # have been set back since: then the report was "noticed in the future".
-            fresh = self._browser.get("/report/")
-            when = find(r'name="noticed_at" value="([^"]+)"', fresh, "a form without a time")
             self._browser.page = form
-            return self._browser.post("/report/", fields | {"noticed_at": when})
+            answer = self._browser.post("/report/", fields)
+            if _complaint(answer):
+                # Noticed in the future, by a clock that has been set back since.
+                fields["noticed_at"] = find(when, self._browser.get("/report/"), "no time")
+            return answer
 
         receipt = self._insist(send, 'class="reference"')
         return find(r'class="reference">([^<]+)<', receipt, "a receipt without its reference")
@@ -185,7 +188,9 @@ class Officer(threading.Thread):
             if re.search(wanted, page):
                 return page
             time.sleep(0.1)
-        raise RuntimeError(f"{self.name} asked in vain; the last answer was: {_complaint(page)}")
+        raise RuntimeError(
+            f"{self.name} asked in vain; the last answer was: {_complaint(page) or page[:300]}"
+        )
 
 
 class Hooks:

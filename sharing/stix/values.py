@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from sharing.stix.extract import IndicatorKind
+from sharing.stix.listable import is_listable
 from sharing.stix.markings import Json
+from sharing.stix.reading.moments import instant
 
 _KIND_BY_PATH: Final = {
     "ipv4-addr:value": IndicatorKind.IPV4,
@@ -50,17 +52,17 @@ def plain_values(obj: Json) -> list[PlainValue]:
     """The values of an indicator whose pattern is ``[path = 'value']``, or several joined by OR."""
     if obj["type"] != "indicator" or obj.get("pattern_type") != "stix":
         return []
-    terms = [
-        (path, value)
+    found = [
+        (kind, value)
         for path, value in _comparisons(obj.get("pattern", "").strip())
-        # A line break would let one indicator write lines of its own into a firewall's list.
-        if path in _KIND_BY_PATH and 0 < len(value) <= MAX_VALUE and value.isprintable()
+        if (kind := _KIND_BY_PATH.get(path)) and len(value) <= MAX_VALUE
     ]
-    if not terms:
+    found = [(kind, value) for kind, value in found if is_listable(kind, value)]
+    if not found:
         return []
-    since, until = datetime.fromisoformat(obj["valid_from"]), obj.get("valid_until")
-    end = datetime.fromisoformat(until) if until else None
-    return [PlainValue(_KIND_BY_PATH[path], value, since, end) for path, value in terms]
+    since, until = instant(obj["valid_from"]), obj.get("valid_until")
+    end = instant(until) if until else None
+    return [PlainValue(kind, value, since, end) for kind, value in found]
 
 
 def _comparisons(pattern: str) -> list[tuple[str, str]]:

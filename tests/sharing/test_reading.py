@@ -211,7 +211,7 @@ def test_no_object_crashes_the_check(name: str, value: Any, kind: str) -> None:
         ("[ipv4-addr:value = '198.51.100.3']", ["198.51.100.3"]),
         ("[ipv4-addr:value = '1.1.1.1' OR domain-name:value = 'a.com']", ["1.1.1.1", "a.com"]),
         ("[url:value = 'http://a/\\'b\\\\c']", ["http://a/'b\\c"]),
-        ("[file:hashes.'SHA-256' = 'ab']", ["ab"]),
+        (f"[file:hashes.'SHA-256' = '{'ab' * 32}']", ["ab" * 32]),
         ("[ipv4-addr:value = '1.1.1.1' AND domain-name:value = 'a.com']", []),
         ("[ipv4-addr:value != '1.1.1.1']", []),
         ("[domain-name:value = 'a.com\n203.0.113.1']", []),

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC) - _EPOCH
 _MINUTE_CHARS: Final = len("2026-01-01T00:00:")
 _CACHED: Final = 4_096
 
@@ -25,6 +26,14 @@ def moment(text: str) -> Moment | None:
     except ValueError:
         return None
     return seconds, fraction.rstrip("0")
+
+
+def instant(text: str) -> datetime:
+    """The time as near as a datetime comes, which knows no leap second at the end of the year 9999.
+
+    The epoch when there is no such time.
+    """
+    return _EPOCH + min(timedelta(microseconds=microseconds(text)), _LATEST)
 
 
 def microseconds(text: str) -> int:

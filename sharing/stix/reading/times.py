@@ -8,6 +8,8 @@ from sharing.stix.reading.moments import moment
 from sharing.stix.reading.verdict import Problem
 
 _SHOWN_CHARS: Final = 80
+# Nanoseconds and more; the version of an object is kept as it was written.
+MAX_CHARS: Final = 40
 
 # Per type: the earlier, the later, whether they must differ.
 _SEEN: Final = ("first_seen", "last_seen", False)
@@ -88,5 +90,9 @@ def _slug(earlier: str, later: str) -> str:
 
 def _real(part: Json, name: str) -> Iterator[Problem]:
     text = part.get(name)
-    if isinstance(text, str) and moment(text) is None:
+    if not isinstance(text, str):
+        return
+    if len(text) > MAX_CHARS:
+        yield Problem("long-time", f"{name} has {len(text)} characters; {MAX_CHARS} are the most")
+    elif moment(text) is None:
         yield Problem("bad-time", f"{name} ({text[:_SHOWN_CHARS]}) is a day that does not exist")
