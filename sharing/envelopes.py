@@ -7,12 +7,13 @@ from threading import Lock
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from crc.clock import run_out
 from crc.members.models import ApiKey
-from sharing.intake import check, destination, take_in
+from sharing.checking import Checked, check, refused
+from sharing.intake import destination, take_in
 from sharing.models import Collection, Door, Envelope, Submission
 from sharing.stix import reading
 from sharing.stix.patterns import effort
@@ -26,10 +27,24 @@ WAITS_ABOVE_BYTES: Final = 2 * 1024 * 1024
 WAITS_ABOVE_PATTERN_CHARS: Final = 20_000
 # Longer than the slowest envelope of 10 MiB takes: ten thousand patterns for the grammar.
 LEASE: Final = timedelta(minutes=10)
+# So many workers may die over one envelope.
+MAX_ATTEMPTS: Final = 5
+_GIVEN_UP: Final = (
+    f"not taken: the hub has tried this envelope {MAX_ATTEMPTS} times and did not come to its end; "
+    "send it again in smaller posts, and tell the hub's operator"
+)
 
 
 # One at a time in a process: large posts must not take all the threads that send warnings.
 _reading: Final = Lock()
+
+
+# For one member, all its keys together: a gigabyte at most.
+MAX_WAITING: Final = 100
+
+
+class TooManyWait(Exception):
+    """This member's posts come faster than they are taken in."""
 
 
 class NotAnEnvelope(ValueError):
@@ -59,7 +74,9 @@ def must_wait(objects: list[Any], size: int) -> bool:
 
 
 def leave(body: bytes, *, objects: int, collection: Collection, key: ApiKey) -> Envelope:
-    """Keep a post as it came until a worker takes it in."""
+    """Keep a post as it came until a worker takes it in. Raises TooManyWait."""
+    if Envelope.objects.filter(source=key.organisation).count() >= MAX_WAITING:
+        raise TooManyWait
     return Envelope.objects.create(
         source=key.organisation,
         collection=collection,
@@ -93,12 +110,15 @@ def open_one(envelope_id: str) -> bool:
 def _open(envelope_id: str) -> bool:
     until = timezone.now() + LEASE
     row = Envelope.objects.filter(_free(), pk=uuid.UUID(envelope_id))
-    if not row.update(lease_until=until):
+    # Counted before the work: what kills its worker must not be given to workers for ever.
+    if not row.update(lease_until=until, attempts=F("attempts") + 1):
         return False
     envelope = Envelope.objects.select_related("source", "collection").get(pk=envelope_id)
     goes_to = destination(envelope.collection, envelope.source)
     objects = unpack(reading.parse(bytes(envelope.body)))
-    checked = check(objects, default_tlp=goes_to.default_tlp, at_most=goes_to.at_most)
+    checked: list[Checked] = [refused(obj, _GIVEN_UP) for obj in objects]
+    if envelope.attempts <= MAX_ATTEMPTS:
+        checked = check(objects, default_tlp=goes_to.default_tlp, at_most=goes_to.at_most)
     with transaction.atomic():
         # Ours no longer when the lease ran out meanwhile: whoever has it now stores it.
         gone, _ = Envelope.objects.filter(pk=envelope.pk, lease_until=until).delete()

@@ -2,35 +2,33 @@
 
 import hashlib
 import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from crc.members import audit
 from crc.members.models import ApiKey, Organisation, User
 from sharing import retries, store, tally
+from sharing.checking import Checked, check, refused
 from sharing.models import Collection, Door, Placement, Report, SightingPost, Submission
 from sharing.signals import accepted
-from sharing.stix import compose, reading, sightings
-from sharing.stix.markings import Json, Tlp
+from sharing.stix import compose, sightings
+from sharing.stix.markings import Tlp
 from sharing.store import Item, Outcome, Result, put
 from sharing.understanding import incident
 
 log = logging.getLogger(__name__)
 
-# A slow pattern takes the grammar a quarter of a second: one post must not hold a worker for long.
-MAX_CHECK_SECONDS: Final = 20.0
-_TOO_LONG: Final = (
-    f"not checked: the objects before it took {MAX_CHECK_SECONDS:.0f} seconds; send it again in "
-    "smaller posts"
-)
+# Busy, away, or sent twice: no fault of any object, and for the caller to settle.
+NOT_THE_OBJECTS: Final = (OperationalError, InterfaceError, IntegrityError)
+UNSTORABLE: Final = "the hub cannot store this object; tell its operator, and send it otherwise"
+
 # Counting a thousand sightings keeps a processor busy. Several threads at it at once count no more
 # in a second; they only take turns with a thread that answers a page, which then waits for all.
 _counting: Final = Lock()
@@ -46,9 +44,6 @@ class Receipt:
     def count(self, outcome: Outcome) -> int:
         """How many objects ended so."""
         return sum(result.outcome is outcome for result in self.results)
-
-
-Checked = Item | Result
 
 
 def accept(
@@ -70,34 +65,6 @@ def accept(
     return take_in(checked, submission=submission, into=into, actor=actor, report=report)
 
 
-def check(
-    objects: Sequence[Any],
-    *,
-    default_tlp: Tlp = Tlp.AMBER_STRICT,
-    at_most: Tlp = Tlp.RED,
-    statements: frozenset[str] = frozenset(),
-) -> list[Checked]:
-    """Each object ready to be stored, or what is wrong with it. Needs no database.
-
-    What is not reached within MAX_CHECK_SECONDS of processor time is refused unread. ``statements``
-    are markings known as such, beside those among the objects; they count where nothing is
-    published.
-    """
-    statements |= reading.statements(objects)
-    in_time = _allowance(MAX_CHECK_SECONDS)
-    return [
-        _check(obj, default_tlp, at_most, statements) if in_time() else _refused(obj, _TOO_LONG)
-        for obj in objects
-    ]
-
-
-def _allowance(seconds: float) -> Callable[[], bool]:
-    """Tells whether so much processor time is still not used up."""
-    begun, until = time.monotonic(), time.thread_time() + seconds
-    # A thread uses no more than what passes, and to ask for that costs next to nothing.
-    return lambda: time.monotonic() - begun < seconds or time.thread_time() < until
-
-
 def take_in(
     checked: Sequence[Checked],
     *,
@@ -106,8 +73,43 @@ def take_in(
     actor: User | ApiKey | str,
     report: Report | None = None,
 ) -> Receipt:
-    """Store and place what was checked, in one transaction; the second half of ``accept``."""
+    """Store and place what was checked, in one transaction; the second half of ``accept``.
+
+    An object that the database does not take, which nobody has foreseen, costs the others nothing.
+    """
     into = list(into)
+    try:
+        return _taken_in(checked, submission, into, actor, report)
+    except NOT_THE_OBJECTS:
+        raise
+    except Exception as error:  # its message may quote what was sent
+        log.error("%s: taken in one by one: %s", submission.reference, type(error).__name__)
+        storable = [_storable(item, submission, into) for item in checked]
+        return _taken_in(storable, submission, into, actor, report)
+
+
+def _storable(item: Checked, submission: Submission, into: list[Collection]) -> Checked:
+    """The item if it can be stored alone, which is tried and undone; else its refusal."""
+    if isinstance(item, Result):
+        return item
+    try:
+        with transaction.atomic():
+            put([item], into=into, submission=submission)
+            transaction.set_rollback(True)
+    except NOT_THE_OBJECTS:
+        raise
+    except Exception:
+        return refused(item.body, UNSTORABLE)
+    return item
+
+
+def _taken_in(
+    checked: Sequence[Checked],
+    submission: Submission,
+    into: list[Collection],
+    actor: User | ApiKey | str,
+    report: Report | None,
+) -> Receipt:
     with transaction.atomic():
         good = [item for item in checked if isinstance(item, Item)]
         stored = iter(put(good, into=into, submission=submission))
@@ -144,61 +146,10 @@ def is_news(into: Iterable[Collection]) -> bool:
     return any(collection.kind == Collection.Kind.INBOX for collection in into)
 
 
-def _check(obj: Any, default_tlp: Tlp, at_most: Tlp, statements: frozenset[str]) -> Checked:
-    problems = reading.problems(obj)
-    if problems:
-        return _refused(obj, "; ".join(problem.message for problem in problems[:5]))
-    if at_most is not Tlp.RED:
-        facts = reading.facts(obj, default_tlp=default_tlp)
-        reason = _unpublishable(obj, facts, at_most)
-        return _refused(obj, reason) if reason else Item(obj, facts)
-    facts = reading.facts(obj, default_tlp=default_tlp, statements=statements)
-    return Item(obj, facts, _DESK_ALONE.format(facts.unranked) if facts.unranked else "")
-
-
-_DESK_ALONE: Final = (
-    "unknown marking {}: the desk alone sees this object; mark it with TLP only, or send the "
-    "definition along if it is a statement"
-)
-
-
-def _unpublishable(obj: Json, facts: reading.Facts, level: Tlp) -> str:
-    """Why a shelf of this level may not have an object; empty when it may.
-
-    A statement may say in words who is not to see it ("for our members only"): of those that are
-    not known here, none is published.
-    """
-    if facts.unranked:
-        return (
-            f"unknown marking {facts.unranked}; mark the object with TLP only, so that the hub "
-            "knows who may see it"
-        )
-    if facts.tlp.rank > level.rank:
-        return (
-            f"{facts.tlp.label} may not enter a collection of {level.label}; post it to your inbox"
-        )
-    return reading.anothers_id(obj)
-
-
 def _noted(result: Result, item: Item) -> Result:
     if item.note and result.outcome is not Outcome.REFUSED:
         return replace(result, reason=item.note)
     return result
-
-
-def _refused(obj: Any, reason: str) -> Result:
-    named = obj if isinstance(obj, dict) else {}
-    return Result(
-        _told(named.get("id"), 300),
-        _told(named.get("modified") or named.get("created"), 40),
-        Outcome.REFUSED,
-        _told(reason, 1_000),
-    )
-
-
-def _told(said: object, length: int) -> str:
-    """What a sender wrote, fit to be repeated: PostgreSQL keeps no NUL."""
-    return said[:length].replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(said, str) else ""
 
 
 def _announce(submission: Submission) -> None:
@@ -286,8 +237,8 @@ def _count(
 
 
 def _refusal_of(obj: Any, reason: str) -> list[str]:
-    refused = _refused(obj, reason)
-    return [refused.stix_id, refused.version, refused.reason]
+    told = refused(obj, reason)
+    return [told.stix_id, told.version, told.reason]
 
 
 def shelves_for(source: Organisation) -> list[Collection]:
@@ -359,13 +310,13 @@ def accept_report(report: Report, *, submission: Submission, author: User) -> Re
         into=shelves_for(submission.source),
         default_tlp=Tlp(report.tlp),
     )
-    refused = [result for result in receipt.results if result.outcome is Outcome.REFUSED]
-    if refused:
+    lost = [result for result in receipt.results if result.outcome is Outcome.REFUSED]
+    if lost:
         # We composed these ourselves. The report is kept, the fault is ours, and the log says so.
         log.error(
             "report %s: %d of our own objects refused: %s",
             submission.reference,
-            len(refused),
-            refused[0].reason,
+            len(lost),
+            lost[0].reason,
         )
     return receipt

@@ -65,7 +65,8 @@ class Submission(models.Model):
 class Envelope(models.Model):
     """A large post that waits for a worker; it becomes the submission of the same id and goes.
 
-    ``lease_until`` is set by the worker that has it; a worker that died leaves it to run out.
+    ``lease_until`` is set by the worker that has it; a worker that died leaves it to run out,
+    and one of the ``attempts`` is gone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -76,6 +77,7 @@ class Envelope(models.Model):
     objects_sent = models.PositiveIntegerField()
     body = models.BinaryField()
     lease_until = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
         ordering: ClassVar = ["received_at"]

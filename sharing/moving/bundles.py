@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from crc.members.models import Organisation
-from sharing.intake import Checked, check, take_in
+from sharing.checking import Checked, check
+from sharing.intake import take_in
 from sharing.models import Collection, Door, Submission
 from sharing.moving.tally import Tally
 from sharing.stix import reading

@@ -16,7 +16,8 @@ from crc.members import audit
 from crc.members.models import Group, Organisation
 from crc.members.roles import PortRole
 from sharing import history
-from sharing.intake import Checked, check, take_in
+from sharing.checking import Checked, check
+from sharing.intake import take_in
 from sharing.models import Collection, Door, Submission
 from sharing.moving.memory_file import Entry, Held, body
 from sharing.moving.tally import Tally

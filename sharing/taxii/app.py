@@ -17,7 +17,7 @@ from django.db import OperationalError, close_old_connections, connection
 from flask.json.provider import JSONProvider
 from medallion import auth
 from medallion.exceptions import ProcessingError
-from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, ServiceUnavailable
 from werkzeug.wrappers import Response
 
 from crc.members.models import ApiKey
@@ -114,6 +114,8 @@ def _refused(problem: HTTPException) -> Response:
     answer = error(code, problem.name, said or problem.name)
     if isinstance(problem, MethodNotAllowed) and problem.valid_methods:
         answer.headers["Allow"] = ", ".join(sorted(problem.valid_methods))
+    if isinstance(problem, ServiceUnavailable) and problem.retry_after:
+        answer.headers["Retry-After"] = str(problem.retry_after)
     return answer
 
 

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from medallion.backends.base import Backend
 from medallion.exceptions import ProcessingError
+from werkzeug.exceptions import ServiceUnavailable
 
 from crc import timelimit
 from crc.members.models import ApiKey
@@ -38,6 +39,8 @@ from sharing.taxii.paging import Matches, Page, cut, moment, page
 from sharing.taxii.serving import served
 from sharing.tooluse import recording
 
+# For who posts faster than the workers take in.
+RETRY_SECONDS: Final = 60
 NOT_FOUND: Final = "There is no such thing here"
 
 Answer = dict[str, Any]
@@ -148,9 +151,7 @@ class HubBackend(Backend):  # type: ignore[misc]
             counted = intake.count_sightings(objects, body=body, source=key.organisation, actor=key)
             return status.counted(counted)
         if envelopes.must_wait(objects, len(body)):
-            left = envelopes.leave(body, objects=len(objects), collection=collection, key=key)
-            tasks.ring_for(left)
-            return status.pending(left)
+            return _left(body, len(objects), collection, key)
         goes_to = intake.destination(collection, key.organisation)
         receipt = intake.accept(
             objects,
@@ -195,6 +196,19 @@ class HubBackend(Backend):  # type: ignore[misc]
             raise ProcessingError(str(reason), 403) from None
         if not taken:
             raise ProcessingError(NOT_FOUND, 404)
+
+
+def _left(body: bytes, objects: int, collection: Collection, key: ApiKey) -> Answer:
+    try:
+        left = envelopes.leave(body, objects=objects, collection=collection, key=key)
+    except envelopes.TooManyWait:
+        raise ServiceUnavailable(
+            f"{envelopes.MAX_WAITING} large posts of yours wait to be taken in; "
+            "nothing was stored. Send this one again when their status says complete.",
+            retry_after=RETRY_SECONDS,
+        ) from None
+    tasks.ring_for(left)
+    return status.pending(left)
 
 
 class _Asked:

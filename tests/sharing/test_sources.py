@@ -10,7 +10,7 @@ from alerts import triage
 from alerts.models import Observation
 from crc.members.models import ApiKey, Organisation
 from crc.members.roles import Markings, PortRole
-from sharing import intake
+from sharing import checking, intake
 from sharing.models import Collection, Door, Placement, Release, StixObject, Submission
 from sharing.stix.markings import MARKING_IDS, Json, Tlp
 from sharing.store import Outcome, Result
@@ -202,7 +202,7 @@ def test_on_a_shelf_the_first_to_publish_stays_the_creator(port: Port) -> None:
 def test_a_post_that_takes_too_long_to_check_loses_nothing(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "MAX_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(checking, "MAX_CHECK_SECONDS", 0.05)
     terms = " AND ".join(f"ipv4-addr:value != '{n}'" for n in range(200))
     slow = [indicator(pattern=f"[{terms} OR ipv4-addr:value = '{n}']") for n in range(12)]
     results = post(port, "north", *slow)

@@ -6,12 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import DataError
 from django.utils import timezone
 from taxii2client.v21 import Status
 
 from alerts import tasks
-from sharing import envelopes
+from sharing import envelopes, intake
 from sharing.models import Envelope, Submission
+from sharing.stix import reading
 from sharing.stix.markings import Json
 from tests.patience import without_a_hang
 from tests.taxii.conftest import Served
@@ -151,6 +153,67 @@ def test_t042_a_worker_that_dies_leaves_an_envelope_that_is_opened_once(
     added = hub.get(f"{hub.at('C4')}manifest/?match[id]={objects[0]['id']}").objects
     assert len(added) == 1
     assert Submission.objects.filter(pk=told["id"]).count() == 1
+
+
+def test_what_kills_its_workers_is_given_up_and_says_so(
+    hub: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = hub.post("C4", {"objects": [indicator() for _ in range(1_001)]}).json
+
+    def dies(*args: Any, **kwargs: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(envelopes, "check", dies)
+        for _ in range(envelopes.MAX_ATTEMPTS):
+            with pytest.raises(SystemExit):
+                envelopes.open_one(told["id"])
+            Envelope.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert tasks.run_sweep()["opened"] == 1
+    done = hub.get(f"/crc/status/{told['id']}/", who="RW").json
+    consistent(done)
+    assert (done["status"], done["failure_count"]) == ("complete", 1_001)
+    assert "smaller posts" in done["failures"][0]["message"]
+
+
+@pytest.mark.parametrize("count", [3, 1_001])
+@pytest.mark.parametrize("stage", ["read", "stored"])
+def test_an_object_that_nobody_has_foreseen_costs_the_others_nothing(
+    hub: Served, monkeypatch: pytest.MonkeyPatch, count: int, stage: str
+) -> None:
+    objects = [indicator() for _ in range(count)]
+    bad = objects[1]["id"]
+    name, module = ("problems", reading) if stage == "read" else ("put", intake)
+    was = getattr(module, name)
+
+    def stumbles(given: Any, **kwargs: Any) -> Any:
+        if bad in str([item.body["id"] for item in given] if stage == "stored" else given):
+            raise DataError("value too long")
+        return was(given, **kwargs)
+
+    monkeypatch.setattr(module, name, stumbles)
+    told = hub.post("C4", {"objects": objects}).json
+    tasks.run_sweep()
+    done = hub.get(f"/crc/status/{told['id']}/", who="RW").json
+    assert (done["success_count"], done["failure_count"]) == (count - 1, 1)
+    [failure] = done["failures"]
+    assert failure["id"] == bad
+    assert "tell its operator" in failure["message"]
+    assert hub.get(f"{hub.at('C4')}objects/{bad}/").status == 404
+
+
+def test_who_posts_faster_than_is_taken_in_is_told_to_wait(
+    hub: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envelopes, "MAX_WAITING", 1)
+    objects = [indicator() for _ in range(1_001)]
+    assert hub.post("C4", {"objects": objects}).json["status"] == "pending"
+    refused = hub.post("C4", {"objects": objects})
+    assert (refused.status, refused.headers["retry-after"]) == (503, "60")
+    assert "nothing was stored" in refused.json["description"]
+    tasks.run_sweep()
+    assert hub.post("C4", {"objects": objects}).status == 202
+    tasks.run_sweep()
 
 
 def test_t042_with_the_broker_down_a_large_post_is_taken_all_the_same(
