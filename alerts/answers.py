@@ -24,6 +24,17 @@ class BadLink(ValueError):
     """A link that answers nothing; the message says why."""
 
 
+class Closed(ValueError):
+    """The warning is over, or was taken back: it asks for nothing any more; the message says so."""
+
+    def __init__(self, closing: Alert) -> None:
+        if closing.kind == Alert.Kind.ALL_CLEAR:
+            said = _("The desk has given the all-clear. This warning asks for no answer any more.")
+        else:
+            said = _("The desk has taken this warning back. It asks for no answer any more.")
+        super().__init__(said)
+
+
 @dataclass(frozen=True)
 class Invitation:
     """Whose answer to which warning a link stands for, and the choice it offers first."""
@@ -39,7 +50,7 @@ def link(delivery: Delivery, choice: str) -> str:
 
 
 def opened(token: str) -> Invitation:
-    """What a link stands for. Raises BadLink."""
+    """What a link stands for. Raises BadLink and Closed."""
     try:
         named, choice = signing.loads(
             token, salt=_SALT, max_age=timedelta(days=settings.ANSWER_LINK_DAYS)
@@ -55,7 +66,16 @@ def opened(token: str) -> Invitation:
     delivery = rows.filter(pk=pk).first()
     if delivery is None or not _still_theirs(delivery):
         raise BadLink(_("This warning is no longer yours to answer by this link. Log in."))
+    _must_be_open(delivery.alert)
     return Invitation(delivery, choice)
+
+
+def _must_be_open(alert: Alert) -> None:
+    closing = Alert.objects.filter(
+        release=alert.release_id, kind__in=Alert.CLOSING, raised_at__gt=alert.raised_at
+    )
+    if alert.release_id and (last := closing.order_by("raised_at").last()):
+        raise Closed(last)
 
 
 def _still_theirs(delivery: Delivery) -> bool:
@@ -79,9 +99,10 @@ def record(
     """The member's answer from now on, which ends the climbing of its ladder.
 
     ``told_by``: who of the member's gave it, when ``by`` is an analyst that writes it down. Raises
-    ValueError for a choice that is none of the four.
+    Closed, and ValueError for a choice that is none of the four.
     """
     chosen = Answer.Choice(choice)
+    _must_be_open(alert)
     user = by if isinstance(by, User) else None
     with transaction.atomic():
         answer = Answer.objects.create(

@@ -170,14 +170,18 @@ def answer_for(request: MemberRequest, pk: str, slug: str) -> HttpResponse:
     if not form.is_valid():
         return _member_page(request, pk, slug, form)
     said = form.cleaned_data
-    answers.record(
-        alert,
-        organisation,
-        said["choice"],
-        by=request.user,
-        note=said["note"],
-        told_by=said["told_by"],
-    )
+    try:
+        answers.record(
+            alert,
+            organisation,
+            said["choice"],
+            by=request.user,
+            note=said["note"],
+            told_by=said["told_by"],
+        )
+    except answers.Closed as over:
+        messages.error(request, str(over))
+        return redirect("coverage-member", pk=alert.pk, slug=slug)
     messages.success(
         request,
         _("Written down for %(member)s. Nobody is called any more.") % {"member": organisation},

@@ -7,7 +7,8 @@ import base64
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
@@ -29,6 +30,9 @@ from sharing.stix.markings import Tlp
 
 # Nobody waits any more for a test that did not get through by then.
 TEST_LASTS: Final = timedelta(minutes=10)
+_ON_ITS_WAY: Final = (Delivery.State.DUE, Delivery.State.WAITING, Delivery.State.SENDING)
+# How long a first message that is due takes, or a little more.
+SOON: Final = timedelta(seconds=5)
 # Why what is closed is not sent any more.
 TOO_LATE: Final = {
     Alert.Kind.WITHDRAWAL: kept("withdrawn before it was sent"),
@@ -36,17 +40,29 @@ TOO_LATE: Final = {
 }
 
 
-def prepare(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Notice | str]]:
-    """Each delivery's notice, or the obstacle that keeps it back, from a few questions for all.
+@dataclass(frozen=True)
+class NotYet:
+    """Not before ``at``: something else has to come first."""
+
+    at: datetime
+    reason: str = kept("waits for the warning that it is about")
+
+
+Prepared = tuple[Delivery, Notice | NotYet | str]
+
+
+def prepare(deliveries: Sequence[Delivery]) -> list[Prepared]:
+    """Each delivery's notice, or what keeps it back for good, or for now, from a few questions for
+    all.
 
     What is folded into a delivery is asked about in the same way; what may not be told is left out.
     """
     folded = folding.parts(deliveries)
     obstacles = _Obstacles([*deliveries, *(part for parts in folded.values() for part in parts)])
-    prepared: list[tuple[Delivery, Notice | str]] = []
+    prepared: list[Prepared] = []
     left_out: dict[str, list[Delivery]] = defaultdict(list)
     for row in deliveries:
-        obstacle = obstacles.to(row)
+        obstacle = obstacles.to(row) or _not_yet(row)
         if obstacle:
             prepared.append((row, obstacle))
             continue
@@ -58,6 +74,15 @@ def prepare(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Notice | str
             prepared.append((row, notice(row, more)))
     folding.leave_out(left_out)
     return prepared
+
+
+def _not_yet(row: Delivery) -> NotYet | None:
+    """A correction never comes before what it corrects. (What is closed waits no more.)"""
+    if row.first is None or row.first.state not in _ON_ITS_WAY:
+        return None
+    now = timezone.now()
+    waits = row.first.state == Delivery.State.WAITING
+    return NotYet(max(now, row.first.next_try_at if waits else now) + SOON)
 
 
 class _Obstacles:

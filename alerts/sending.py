@@ -360,7 +360,12 @@ def _claim(name: str, sender: Sender, room: int) -> int:
         for delivery, made in prepared
         if isinstance(made, str)
     ]
-    outbox.record(skipped)
+    put_off = [
+        Outcome(delivery, Delivery.State.WAITING, made.reason, again_at=made.at, counts=False)
+        for delivery, made in prepared
+        if isinstance(made, notices.NotYet)
+    ]
+    outbox.record(skipped + put_off)
     if skipped:
         folding.let_go([done.delivery for done in skipped])
     sender.put([(delivery, made) for delivery, made in prepared if isinstance(made, Notice)])

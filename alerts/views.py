@@ -132,13 +132,17 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
     told = {"choice": given.choice, "note": given.note} if given else {}
     form = AnswerForm(request.POST or None, initial=told)
     if request.method == "POST" and form.is_valid():
-        answers.record(
-            alert,
-            member,
-            form.cleaned_data["choice"],
-            by=request.user,
-            note=form.cleaned_data["note"],
-        )
+        try:
+            answers.record(
+                alert,
+                member,
+                form.cleaned_data["choice"],
+                by=request.user,
+                note=form.cleaned_data["note"],
+            )
+        except answers.Closed as over:
+            messages.error(request, str(over))
+            return redirect("warning", pk=alert.pk)
         messages.success(request, _("Your answer is with the desk. You can change it any time."))
         affected = Answer.Choice.AFFECTED.value
         hit = form.cleaned_data["choice"] == affected and told.get("choice") != affected
@@ -193,9 +197,12 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
     The page needs no login, so it shows no more than the mail did.
     """
     try:
-        invitation = answers.opened(token)
-    except answers.BadLink as problem:
+        return _by_link(request, answers.opened(token))
+    except (answers.BadLink, answers.Closed) as problem:
         return render(request, "alerts/badlink.html", {"problem": str(problem)}, status=404)
+
+
+def _by_link(request: HttpRequest, invitation: answers.Invitation) -> HttpResponse:
     delivery = invitation.delivery
     context = {
         "notice": notices.notice(delivery),

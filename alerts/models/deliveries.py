@@ -122,10 +122,14 @@ class Pulse(models.Model):
 _IN_HAND: Final = (Delivery.State.SENT, Delivery.State.SENDING)
 _UNSENT: Final = (Delivery.State.DUE, Delivery.State.WAITING)
 _FOLDED: Final = models.Q(state=Delivery.State.FOLDED)
-# A message in a sender's hands may be out already; what was folded went with its message.
+_TRIED: Final = (*_UNSENT, Delivery.State.SKIPPED)
+# A message in a sender's hands may be out already, and one that was tried may have arrived although
+# no answer came back; what was folded went with its message.
 GOT: Final = (
     models.Q(state__in=_IN_HAND)
+    | models.Q(state__in=_TRIED, attempts__gt=0)
     | (_FOLDED & models.Q(folded_into__state__in=_IN_HAND))
+    | (_FOLDED & models.Q(folded_into__state__in=_TRIED, folded_into__attempts__gt=0))
     | models.Q(seen_at__isnull=False)
 )
 # Not out yet, by itself or in a message that is not; and what was left by one that never will be.

@@ -10,10 +10,10 @@ import time_machine
 from django.core import mail
 from django.utils import timezone
 
-from alerts import corrections, escalation, notices, outbox
+from alerts import answers, corrections, escalation, notices, outbox
 from alerts.channels import signing
 from alerts.channels.base import Notice
-from alerts.models import Alert, Delivery, Endpoint, Escalation
+from alerts.models import Alert, Answer, Delivery, Endpoint, Escalation
 from crc.members.models import User
 from sharing.models import Release, Report
 from tests.alerts.test_subscriptions import NOON, OVERLOAD, PHISHING, again, choose, mailed, row
@@ -258,9 +258,9 @@ def test_a_first_message_that_comes_back_unsent_is_owed_no_correction(
     mail.outbox.clear()
     clock.shift(MINUTE / 2)
     correction = withdraw(port, report)
-    # The mail server did not take it; the sender will try again.
+    # The sender gave it back without a try.
     Delivery.objects.filter(pk=first.pk).update(
-        state=State.WAITING, lease_until=None, next_try_at=timezone.now() + HOUR
+        state=State.WAITING, lease_until=None, next_try_at=timezone.now() + HOUR, attempts=0
     )
     port.sweep()
     assert row(port, alert=correction).reason == "what it corrects was never sent"
@@ -268,6 +268,82 @@ def test_a_first_message_that_comes_back_unsent_is_owed_no_correction(
     port.sweep()
     assert row(port, alert=first.alert).reason == "withdrawn before it was sent"
     assert mailed() == []
+
+
+@pytest.mark.parametrize("state", [State.DUE, State.WAITING])
+def test_what_was_tried_may_have_arrived_and_is_owed_its_correction(
+    port: Port, clock: Any, state: str
+) -> None:
+    report = port.file("north", **OVERLOAD)
+    port.sweep()
+    # The answer was lost: nobody knows whether the mail server took it.
+    first = row(port)
+    Delivery.objects.filter(pk=first.pk).update(
+        state=state, attempts=1, sent_at=None, next_try_at=timezone.now() + HOUR
+    )
+    mail.outbox.clear()
+    clock.shift(MINUTE)
+    withdraw(port, report)
+    assert row(port, alert=first.alert).reason == "withdrawn before it was sent"
+    port.sweep()
+    assert ["Withdrawn: " in message.subject for message in mailed()] == [True]
+
+
+def test_an_update_waits_for_the_warning_that_it_updates(port: Port, clock: Any) -> None:
+    report = port.file("north", **OVERLOAD)
+    port.sweep()
+    first = row(port)
+    Delivery.objects.filter(pk=first.pk).update(
+        state=State.WAITING, attempts=0, sent_at=None, next_try_at=timezone.now() + HOUR
+    )
+    mail.outbox.clear()
+    clock.shift(MINUTE)
+    update = corrections.update(release(report), "Two more sites.", actor=port.users["desk"])
+    port.sweep()
+    assert mailed() == []
+    assert len(mailed("rail")) == 1
+    held = row(port, alert=update)
+    assert (held.state, held.attempts) == (State.WAITING, 0)
+    clock.shift(HOUR)
+    for _ in range(3):
+        port.sweep()
+        clock.shift(MINUTE)
+    assert ["Update: " in message.subject for message in mailed()] == [False, True]
+
+
+def test_an_update_of_what_never_went_does_not_go_either(port: Port, clock: Any) -> None:
+    report = port.file("north", **OVERLOAD)
+    port.sweep()
+    first = row(port)
+    Delivery.objects.filter(pk=first.pk).update(
+        state=State.WAITING, attempts=0, sent_at=None, next_try_at=timezone.now() + HOUR
+    )
+    mail.outbox.clear()
+    clock.shift(MINUTE)
+    update = corrections.update(release(report), "Two more sites.", actor=port.users["desk"])
+    port.sweep()
+    Delivery.objects.filter(pk=first.pk).update(state=State.FAILED)
+    clock.shift(HOUR + MINUTE)
+    port.sweep()
+    assert row(port, alert=update).reason == "what it corrects was never sent"
+    assert mailed() == []
+
+
+def test_what_is_closed_takes_no_answers(port: Port, clock: Any) -> None:
+    report = port.file("north", **OVERLOAD)
+    port.sweep()
+    first = row(port)
+    link = answers.link(first, "affected")
+    path = link[link.index("/answer/") :]
+    south = port.client("south")
+    assert south.get(path).status_code == 200
+    clock.shift(MINUTE)
+    corrections.all_clear(release(report), "It is over.", actor=port.users["desk"])
+    for page in (south.get(path), south.post(path, {"choice": "affected"})):
+        assert "all-clear" in page.content.decode()
+    page = south.post(f"/warnings/{first.alert_id}/", {"choice": "affected"}, follow=True)
+    assert "asks for no answer any more" in page.content.decode()
+    assert not Answer.objects.exists()
 
 
 def test_only_a_correction_is_about_what_its_reader_got(port: Port, clock: Any) -> None:
