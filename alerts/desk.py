@@ -17,7 +17,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from alerts import assets, corrections, escalation, graphs, jumps, ladder, tasks, triage
 from alerts.coverage import summaries
-from alerts.forms import DeclineForm, ReleaseForm
+from alerts.forms import DeclineForm, ReleaseForm, StandForm
 from alerts.models import Alert, DeskEntry
 from alerts.outgoing import outgoing
 from alerts.severity import Severity
@@ -45,7 +45,7 @@ _JUMPS: Final = 20
 _UNANSWERED: Final = 20
 _OPEN: Final = Q(report__state=Report.State.OPEN)
 _HELD: Final = _OPEN & ~Q(report__hold_reason="")
-_ASKED: Final = Q(release__withdrawal_asked_at__isnull=False, release__withdrawn_at=None)
+_ASKED: Final = Q(release__in=Release.objects.filter(withdrawal.WITHDRAWAL_ASKED))
 # What the links above the queue show, by their word in the address.
 _SHOWS: Final = {
     "all": (gettext_lazy("Everything"), Q()),
@@ -144,6 +144,7 @@ def _case_page(
     report: Report,
     release_form: ReleaseForm | None = None,
     decline_form: DeclineForm | None = None,
+    stand_form: StandForm | None = None,
 ) -> HttpResponse:
     submission = report.submission
     made = _release(report)
@@ -157,7 +158,7 @@ def _case_page(
     )
     offered = not made and report.state == Report.State.OPEN and report.consent is not Tlp.RED
     problem, preview = _preview(report) if offered else ("", [])
-    failed = any(form and form.errors for form in (release_form, decline_form))
+    failed = any(form and form.errors for form in (release_form, decline_form, stand_form))
     return render(
         request,
         "alerts/case.html",
@@ -183,6 +184,7 @@ def _case_page(
             "offered": offered,
             "release_form": form,
             "decline_form": decline_form or DeclineForm(),
+            "stand_form": stand_form or StandForm(),
         },
         status=422 if failed else 200,
     )
@@ -327,6 +329,23 @@ def decline_case(request: MemberRequest, reference: str) -> HttpResponse:
         report.refresh_from_db()
         return _decided_meanwhile(request, report)
     messages.success(request, _("Kept private. The reporter sees your reason."))
+    return redirect("case", reference=reference)
+
+
+@require_POST
+@for_desk
+def let_stand(request: MemberRequest, reference: str) -> HttpResponse:
+    """The reporter wants it taken back; the desk does not, and says why."""
+    report = _report(reference)
+    made, form = _release(report), StandForm(request.POST)
+    if made is None:
+        raise Http404
+    if not form.is_valid():
+        return _case_page(request, report, stand_form=form)
+    if withdrawal.decline(made, reason=form.cleaned_data["reason"], actor=request.user):
+        messages.success(request, _("The warning stands. The reporter sees your reason."))
+    else:
+        messages.info(request, _("Nobody asks for it any more."))
     return redirect("case", reference=reference)
 
 

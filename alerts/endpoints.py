@@ -64,6 +64,9 @@ def add(
         address = way.check(address)
     except ValueError as problem:
         raise Refused(str(problem)) from None
+    mailboxes = audience.languages([organisation.pk])
+    if audience.Address(organisation.pk, channel, address) in mailboxes:
+        raise Refused(_("One of your people has this mailbox, and gets warnings there already."))
     if organisation.endpoints.count() >= MOST:
         raise Refused(_("%(most)s addresses are the most; remove one first.") % {"most": MOST})
     try:

@@ -257,6 +257,21 @@ class DeclineForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3}),
         error_messages={"required": _("The reporter will want to know why.")},
     )
+    sure = forms.BooleanField(
+        label=_("The port is not to be warned with this report"),
+        error_messages={"required": _("Tick this to confirm: it cannot be undone.")},
+    )
+
+
+class StandForm(forms.Form):
+    """Why a warning is not taken back; the reporter, who asked for it, reads it."""
+
+    reason = forms.CharField(
+        label=_("Why it stands, for the reporter"),
+        max_length=2_000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        error_messages={"required": _("The reporter will want to know why.")},
+    )
 
 
 class EndpointForm(forms.Form):

@@ -19,6 +19,7 @@ _SEEN_AT_THE_DESK: Final = frozenset(
         "report.declined",
         "report.consent",
         "release.withdrawal_asked",
+        "release.withdrawal_declined",
         "release.withdrawn",
         "alert.raised",
         "alert.answered",

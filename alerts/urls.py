@@ -36,6 +36,7 @@ urlpatterns = [
     path("desk/<slug:reference>/private.json", desk.private_json, name="private-json"),
     path("desk/<slug:reference>/released.json", desk.released_json, name="released-json"),
     path("desk/<slug:reference>/release/", desk.release_case, name="release"),
+    path("desk/<slug:reference>/let-stand/", desk.let_stand, name="let-stand"),
     path("desk/<slug:reference>/decline/", desk.decline_case, name="decline"),
     path("desk/<slug:reference>/correct/<slug:kind>/", correcting.correct, name="correct"),
     path("desk/jumps/<int:pk>/looked-at/", desk.looked_at, name="looked-at"),

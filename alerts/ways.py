@@ -54,7 +54,8 @@ def ways(request: MemberRequest) -> HttpResponse:
     organisation = request.user.organisation
     rows = [_facts(one) for one in organisation.endpoints.order_by("channel", "label", "pk")]
     rows.sort(key=lambda row: _calm(row["endpoint"]))
-    added = {one.address for one in organisation.endpoints.filter(channel="email")}
+    verified = organisation.endpoints.filter(channel="email", verified_at__isnull=False)
+    added = {one.address for one in verified}
     people = [
         to
         for to in audience.addresses_of(organisation)

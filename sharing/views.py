@@ -148,11 +148,18 @@ def _receipt_page(
             "kept_back": found.withheld,
             "stayed_behind": stayed_behind(found) if found.state == Report.State.RELEASED else {},
             "unsaid": [_(SYSTEMS[system].label) for system in unsaid(found)],
+            "since": _said_since(found),
             "own": found.submission.source == request.user.organisation,
             "ask_form": form or AskWithdrawalForm(),
         },
         status=422 if form else 200,
     )
+
+
+def _said_since(found: Report) -> list[Any]:
+    """What was told to others about this report after the first warning, oldest first."""
+    made = Release.objects.filter(submission=found.pk).first()
+    return list(made.alerts.exclude(kind="warning").order_by("raised_at")) if made else []
 
 
 def _is_late(submission: Submission) -> bool:
@@ -166,7 +173,9 @@ def warn(request: MemberRequest, reference: str) -> HttpResponse:
     found = _report(request, reference)
     if found.submission.source != request.user.organisation:
         raise Http404  # the desk may read it, but only the source may loosen its marking
-    if allow_warning(found, actor=request.user):
+    if "sure" not in request.POST:
+        messages.error(request, _("Nobody was warned: tick “Yes, warn every member now” first."))
+    elif allow_warning(found, actor=request.user):
         accepted.send_robust(Submission, submission_id=str(found.pk))
         messages.success(request, _("The port is being warned, without your name."))
     elif Report.objects.filter(pk=found.pk, state=Report.State.DECLINED).exists():

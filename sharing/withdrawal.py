@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -30,6 +30,10 @@ from sharing.stix.markings import Json, Tlp
 from sharing.tooluse.tally import LISTS
 
 MAX_REASON: Final = 2_000
+# Releases whose source waits for the desk's answer.
+WITHDRAWAL_ASKED: Final = Q(
+    withdrawal_asked_at__isnull=False, withdrawal_declined_at=None, withdrawn_at=None
+)
 # Markings cannot be revoked (STIX 7.2.1), observables have no versions (3.6): they say nothing of
 # their own.
 _LASTING: Final = "marking-definition"
@@ -48,14 +52,33 @@ def values(made: Release) -> list[str]:
 
 
 def ask(made: Release, *, reason: str, actor: User) -> bool:
-    """The source asks the desk to take it back; False when it has asked, or it is withdrawn."""
+    """The source asks the desk to take it back, anew once that was declined; False when it has
+    asked, or it is withdrawn.
+    """
+    free = Q(withdrawal_asked_at=None) | Q(withdrawal_declined_at__isnull=False)
     with transaction.atomic():
-        asked = Release.objects.filter(
-            pk=made.pk, withdrawn_at=None, withdrawal_asked_at=None
-        ).update(withdrawal_asked_at=timezone.now(), withdrawal_asked_because=reason)
+        asked = Release.objects.filter(free, pk=made.pk, withdrawn_at=None).update(
+            withdrawal_asked_at=timezone.now(),
+            withdrawal_asked_because=reason,
+            withdrawal_declined_at=None,
+            withdrawal_declined_because="",
+        )
         if asked:
             audit.record("release.withdrawal_asked", actor=actor, subject=made.submission.reference)
     return asked > 0
+
+
+def decline(made: Release, *, reason: str, actor: User) -> bool:
+    """The desk lets the release stand, and tells the source why; False when nobody asks."""
+    with transaction.atomic():
+        asks = Release.objects.filter(WITHDRAWAL_ASKED, pk=made.pk)
+        declined = asks.update(
+            withdrawal_declined_at=timezone.now(), withdrawal_declined_because=reason
+        )
+        if declined:
+            subject = made.submission.reference
+            audit.record("release.withdrawal_declined", actor=actor, subject=subject)
+    return declined > 0
 
 
 def withdraw(made: Release, *, reason: str, actor: User) -> None:

@@ -171,6 +171,8 @@ class Release(models.Model):
     # The source may ask; the desk decides.
     withdrawal_asked_at = models.DateTimeField(null=True, blank=True)
     withdrawal_asked_because = models.TextField(blank=True)
+    withdrawal_declined_at = models.DateTimeField(null=True, blank=True)
+    withdrawal_declined_because = models.TextField(blank=True)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     withdrawn_by = models.CharField(max_length=160, blank=True)
     withdrawal_reason = models.TextField(blank=True)

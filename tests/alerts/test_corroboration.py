@@ -73,7 +73,7 @@ def test_a_tool_that_saw_it_before_the_hub_told_counts(port: Port) -> None:
     [private] = StixObject.objects.filter(submission=report.submission, type="indicator")
     post(port.organisations["south"], copied(private))
     port.sweep()
-    port.client("north").post(f"/reports/{report.submission.reference}/warn/")
+    port.client("north").post(f"/reports/{report.submission.reference}/warn/", {"sure": "yes"})
     port.sweep()
     assert kinds(port) == ["warning", "corroboration"]
 

@@ -95,7 +95,7 @@ def test_a_group_without_a_collection_for_the_marking_is_no_audience_for_it(port
 def test_who_decides_too_late_is_told_so(port: Port, first: str, late: str) -> None:
     report = port.file("north")
     case, desk = f"/desk/{report.submission.reference}/", port.client("desk")
-    typed = {**ANSWERS, "reason": "A test."}
+    typed = {**ANSWERS, "reason": "A test.", "sure": "on"}
     desk.post(f"{case}{first}/", typed)
     page = desk.post(f"{case}{late}/", {**typed, "reason": "Another."}, follow=True)
     assert "Your decision was not carried out" in page.content.decode()
@@ -111,12 +111,13 @@ def test_a_decline_is_final_for_the_reporters_button(port: Port) -> None:
     reporter = port.client("north")
     assert "Warn the port now" in reporter.get(receipt).content.decode()
     port.client("desk").post(
-        f"/desk/{report.submission.reference}/decline/", {"reason": "A test by your own IT."}
+        f"/desk/{report.submission.reference}/decline/",
+        {"reason": "A test by your own IT.", "sure": "on"},
     )
     case = port.client("desk").get(f"/desk/{report.submission.reference}/").content.decode()
     assert "Others see nothing of this" in case
     assert "Warn the port now" not in reporter.get(receipt).content.decode()
-    late = reporter.post(f"{receipt}warn/", follow=True).content.decode()
+    late = reporter.post(f"{receipt}warn/", {"sure": "yes"}, follow=True).content.decode()
     assert "The port was not warned" in late
     assert "A test by your own IT." in late
     port.sweep()

@@ -121,7 +121,7 @@ def test_what_is_withdrawn_is_revoked_in_its_collections_and_gone_from_the_lists
     reference = warned.submission.reference
     north = port.client("north")
     port.rung.clear()
-    assert north.post(f"/reports/{reference}/warn/").status_code == 302
+    assert north.post(f"/reports/{reference}/warn/", {"sure": "yes"}).status_code == 302
     assert not port.rung
     assert "The warning was withdrawn" in north.get(f"/reports/{reference}/").content.decode()
     path = f"/desk/{reference}/correct/withdrawal/"
@@ -234,3 +234,43 @@ def test_the_case_shows_which_tools_know(port: Port, warned: Report) -> None:
     page = port.client("desk").get(f"/desk/{warned.submission.reference}/").content.decode()
     told = page[page.index("Which tools know") :]
     assert told.index("siem-rail") < told.index("Not yet") < told.index("siem-south")
+
+
+def test_the_desk_lets_a_warning_stand_and_says_why(port: Port, warned: Report) -> None:
+    reference = warned.submission.reference
+    north, desk = port.client("north"), port.client("desk")
+    ask, receipt = f"/reports/{reference}/withdraw/", f"/reports/{reference}/"
+    stand = f"/desk/{reference}/let-stand/"
+    nobody = desk.post(stand, {"reason": "No."}, follow=True)
+    assert "Nobody asks" in nobody.content.decode()
+    north.post(ask, {"reason": "We were wrong."})
+    assert reference in desk.get("/desk/?show=asked").content.decode()
+    assert desk.post(stand, {"reason": ""}).status_code == 422
+    desk.post(stand, {"reason": "Two others have seen it since."})
+    assert reference not in desk.get("/desk/?show=asked").content.decode()
+    page = north.get(receipt).content.decode()
+    assert "Two others have seen it since." in page
+    # It may ask again.
+    north.post(ask, {"reason": "All of us were wrong."})
+    assert reference in desk.get("/desk/?show=asked").content.decode()
+    assert "Two others" not in north.get(receipt).content.decode()
+    assert port.client("south").post(stand, {"reason": "x"}).status_code == 404
+
+
+def test_the_reporter_reads_what_was_said_since(port: Port, warned: Report) -> None:
+    correct(port, warned, "update", text="Two more sites.")
+    correct(port, warned, "all-clear", text="It is over.")
+    page = port.client("north").get(f"/reports/{warned.submission.reference}/").content.decode()
+    assert page.index("Two more sites.") < page.index("It is over.")
+
+
+def test_one_slip_warns_nobody_and_declines_nothing(port: Port) -> None:
+    report = port.file("north")
+    port.sweep()
+    reference = report.submission.reference
+    page = port.client("north").post(f"/reports/{reference}/warn/", follow=True)
+    assert "Nobody was warned" in page.content.decode()
+    refused = port.client("desk").post(f"/desk/{reference}/decline/", {"reason": "A test."})
+    assert refused.status_code == 422
+    report.refresh_from_db()
+    assert (report.state, report.warn_now) == (Report.State.OPEN, False)

@@ -113,7 +113,9 @@ def test_the_desk_declines_and_the_reporter_reads_why(port: Port) -> None:
     report = port.file("north")
     case = f"/desk/{report.submission.reference}/"
     assert port.client("desk").post(f"{case}decline/", {"reason": ""}).status_code == 422
-    port.client("desk").post(f"{case}decline/", {"reason": "Known test by your own IT."})
+    port.client("desk").post(
+        f"{case}decline/", {"reason": "Known test by your own IT.", "sure": "on"}
+    )
     page = port.client("north").get(f"/reports/{report.submission.reference}/")
     assert "Known test by your own IT." in page.content.decode()
     assert not port.warnings()
@@ -122,7 +124,7 @@ def test_the_desk_declines_and_the_reporter_reads_why(port: Port) -> None:
 def test_the_reporter_may_warn_the_port_afterwards(port: Port) -> None:
     report = port.file("north")
     port.sweep()
-    port.client("north").post(f"/reports/{report.submission.reference}/warn/")
+    port.client("north").post(f"/reports/{report.submission.reference}/warn/", {"sure": "yes"})
     port.sweep()
     assert [alert.tlp for alert in port.warnings()] == ["GREEN"]
 
@@ -252,6 +254,6 @@ def test_two_private_reports_wait_for_a_release(port: Port) -> None:
     port.file("rail")
     port.sweep()
     assert not port.warnings()
-    port.client("north").post(f"/reports/{report.submission.reference}/warn/")
+    port.client("north").post(f"/reports/{report.submission.reference}/warn/", {"sure": "yes"})
     port.sweep()
     assert [alert.kind for alert in port.warnings()] == ["warning", "corroboration"]

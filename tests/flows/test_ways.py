@@ -128,6 +128,15 @@ def test_a_phone_is_used_once_its_holder_has_said_so(port: Port, settings: Any) 
     assert holder.get(found[1]).status_code == 404
 
 
+def test_a_mailbox_that_gets_mail_already_is_no_new_address(port: Port) -> None:
+    browser = port.client("south")
+    for mailbox in ("duty@south.example", "Duty@South.example"):
+        page = browser.post(f"{WAYS}add/email/", {"address": mailbox, "language": "en"})
+        assert page.status_code == 422
+        assert "gets warnings there already" in told(page)
+    assert "duty@south.example" in told(browser.get(WAYS))
+
+
 def test_others_neither_see_nor_change_it(port: Port, receiver: Receiver) -> None:
     admin, stranger = port.client("south"), port.client("north")
     admin.post(f"{WAYS}add/webhook/", {"address": receiver.url, "language": "en"})
