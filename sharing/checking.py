@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sharing.stix import reading
 from sharing.stix.markings import Json, Tlp
+from sharing.stix.reading import columns
 from sharing.store import Item, Outcome, Result
 
 log = logging.getLogger(__name__)
@@ -100,13 +101,8 @@ def refused(obj: Any, reason: str) -> Result:
     """The result for an object that is not taken, whatever it is."""
     named = obj if isinstance(obj, dict) else {}
     return Result(
-        _told(named.get("id"), 300),
-        _told(named.get("modified") or named.get("created"), 40),
+        columns.fit(named.get("id"), columns.MAX_ID_CHARS),
+        columns.fit(named.get("modified") or named.get("created"), columns.MAX_VERSION_CHARS),
         Outcome.REFUSED,
-        _told(reason, 1_000),
+        columns.fit(reason, columns.MAX_REASON_CHARS),
     )
-
-
-def _told(said: object, length: int) -> str:
-    """What a sender wrote, fit to be repeated: PostgreSQL keeps no NUL."""
-    return said[:length].replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(said, str) else ""
