@@ -19,7 +19,7 @@ _TOO_LONG: Final = (
     "smaller posts"
 )
 
-_UNREADABLE: Final = "the hub cannot read this object; tell its operator, and send it otherwise"
+UNREADABLE: Final = "the hub cannot read this object; tell its operator, and send it otherwise"
 
 Checked = Item | Result
 
@@ -30,19 +30,25 @@ def check(
     default_tlp: Tlp = Tlp.AMBER_STRICT,
     at_most: Tlp = Tlp.RED,
     statements: frozenset[str] = frozenset(),
+    reached: Callable[[int], object] | None = None,
 ) -> list[Checked]:
     """Each object ready to be stored, or what is wrong with it. Needs no database.
 
     What is not reached within MAX_CHECK_SECONDS of processor time is refused unread. ``statements``
     are markings known as such, beside those among the objects; they count where nothing is
-    published.
+    published. ``reached`` is told the place of each object before it is read.
     """
     statements |= reading.statements(objects)
     in_time = _allowance(MAX_CHECK_SECONDS)
-    return [
-        _read(obj, default_tlp, at_most, statements) if in_time() else refused(obj, _TOO_LONG)
-        for obj in objects
-    ]
+    checked: list[Checked] = []
+    for place, obj in enumerate(objects):
+        if reached:
+            reached(place)
+        if in_time():
+            checked.append(_read(obj, default_tlp, at_most, statements))
+        else:
+            checked.append(refused(obj, _TOO_LONG))
+    return checked
 
 
 def _allowance(seconds: float) -> Callable[[], bool]:
@@ -58,7 +64,7 @@ def _read(obj: Any, default_tlp: Tlp, at_most: Tlp, statements: frozenset[str]) 
         return _checked(obj, default_tlp, at_most, statements)
     except Exception as error:  # its message may quote the object
         log.error("an object cannot be read: %s", type(error).__name__)
-        return refused(obj, _UNREADABLE)
+        return refused(obj, UNREADABLE)
 
 
 def _checked(obj: Any, default_tlp: Tlp, at_most: Tlp, statements: frozenset[str]) -> Checked:
