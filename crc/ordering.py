@@ -5,7 +5,7 @@ thing: whoever holds the pen sees every earlier holder's commit, and is seen by 
 One lock serves all three, so that no two of them can be taken in opposite orders.
 """
 
-from django.db import OperationalError, connection, transaction
+from django.db import connection, transaction
 
 # Any constant will do, as long as nothing else in the database uses it.
 _LOCK = 0x4352_4300
@@ -22,9 +22,3 @@ def take_the_pen() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-
-
-def was_busy(error: OperationalError) -> bool:
-    """Whether SQLite gave up waiting for another writer: nothing was stored, and a second try can
-    succeed."""
-    return getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY")

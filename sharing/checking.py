@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sharing.stix import reading
 from sharing.stix.markings import Json, Tlp
+from sharing.stix.reading import columns
 from sharing.store import Item, Outcome, Result
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ _TOO_LONG: Final = (
     "smaller posts"
 )
 
-_UNREADABLE: Final = "the hub cannot read this object; tell its operator, and send it otherwise"
+UNREADABLE: Final = "the hub cannot read this object; tell its operator, and send it otherwise"
 
 Checked = Item | Result
 
@@ -29,19 +30,25 @@ def check(
     default_tlp: Tlp = Tlp.AMBER_STRICT,
     at_most: Tlp = Tlp.RED,
     statements: frozenset[str] = frozenset(),
+    reached: Callable[[int], object] | None = None,
 ) -> list[Checked]:
     """Each object ready to be stored, or what is wrong with it. Needs no database.
 
     What is not reached within MAX_CHECK_SECONDS of processor time is refused unread. ``statements``
     are markings known as such, beside those among the objects; they count where nothing is
-    published.
+    published. ``reached`` is told the place of each object before it is read.
     """
     statements |= reading.statements(objects)
     in_time = _allowance(MAX_CHECK_SECONDS)
-    return [
-        _read(obj, default_tlp, at_most, statements) if in_time() else refused(obj, _TOO_LONG)
-        for obj in objects
-    ]
+    checked: list[Checked] = []
+    for place, obj in enumerate(objects):
+        if reached:
+            reached(place)
+        if in_time():
+            checked.append(_read(obj, default_tlp, at_most, statements))
+        else:
+            checked.append(refused(obj, _TOO_LONG))
+    return checked
 
 
 def _allowance(seconds: float) -> Callable[[], bool]:
@@ -57,7 +64,7 @@ def _read(obj: Any, default_tlp: Tlp, at_most: Tlp, statements: frozenset[str]) 
         return _checked(obj, default_tlp, at_most, statements)
     except Exception as error:  # its message may quote the object
         log.error("an object cannot be read: %s", type(error).__name__)
-        return refused(obj, _UNREADABLE)
+        return refused(obj, UNREADABLE)
 
 
 def _checked(obj: Any, default_tlp: Tlp, at_most: Tlp, statements: frozenset[str]) -> Checked:
@@ -100,13 +107,8 @@ def refused(obj: Any, reason: str) -> Result:
     """The result for an object that is not taken, whatever it is."""
     named = obj if isinstance(obj, dict) else {}
     return Result(
-        _told(named.get("id"), 300),
-        _told(named.get("modified") or named.get("created"), 40),
+        columns.fit(named.get("id"), columns.MAX_ID_CHARS),
+        columns.fit(named.get("modified") or named.get("created"), columns.MAX_VERSION_CHARS),
         Outcome.REFUSED,
-        _told(reason, 1_000),
+        columns.fit(reason, columns.MAX_REASON_CHARS),
     )
-
-
-def _told(said: object, length: int) -> str:
-    """What a sender wrote, fit to be repeated: PostgreSQL keeps no NUL."""
-    return said[:length].replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(said, str) else ""

@@ -6,14 +6,15 @@ from datetime import timedelta
 from threading import Lock
 from typing import Any, Final
 
-from django.db import transaction
-from django.db.models import F, Q
+from django.db import DatabaseError, transaction
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from crc import faults
 from crc.clock import run_out
 from crc.members.models import ApiKey
-from sharing.checking import Checked, check, refused
-from sharing.intake import destination, take_in
+from sharing.checking import UNREADABLE, Checked, check, refused
+from sharing.intake import Destination, destination, take_in
 from sharing.models import Collection, Door, Envelope, Submission
 from sharing.stix import reading
 from sharing.stix.patterns import effort
@@ -27,17 +28,15 @@ WAITS_ABOVE_BYTES: Final = 2 * 1024 * 1024
 WAITS_ABOVE_PATTERN_CHARS: Final = 20_000
 # Longer than the slowest envelope of 10 MiB takes: ten thousand patterns for the grammar.
 LEASE: Final = timedelta(minutes=10)
-# So many workers may die over one envelope.
+# So many workers may die over one envelope: all objects at once, then those that kill one by one.
 MAX_ATTEMPTS: Final = 5
 _GIVEN_UP: Final = (
     f"not taken: the hub has tried this envelope {MAX_ATTEMPTS} times and did not come to its end; "
     "send it again in smaller posts, and tell the hub's operator"
 )
 
-
 # One at a time in a process: large posts must not take all the threads that send warnings.
 _reading: Final = Lock()
-
 
 # For one member, all its keys together: a gigabyte at most.
 MAX_WAITING: Final = 100
@@ -108,20 +107,43 @@ def open_one(envelope_id: str) -> bool:
 
 
 def _open(envelope_id: str) -> bool:
-    until = timezone.now() + LEASE
+    envelope = _claimed(envelope_id)
+    if envelope is None:
+        return False
+    try:
+        return _taken_in(envelope)
+    except Exception as error:
+        if faults.passes(error):
+            _give_back(envelope)
+        raise
+
+
+def _claimed(envelope_id: str) -> Envelope | None:
     row = Envelope.objects.filter(_free(), pk=uuid.UUID(envelope_id))
     # Counted before the work: what kills its worker must not be given to workers for ever.
-    if not row.update(lease_until=until, attempts=F("attempts") + 1):
-        return False
+    if not row.update(lease_until=timezone.now() + LEASE, attempts=F("attempts") + 1):
+        return None
     envelope = Envelope.objects.select_related("source", "collection").get(pk=envelope_id)
+    if envelope.reached is not None:
+        envelope.fatal, envelope.reached = [*envelope.fatal, envelope.reached], None
+        envelope.save(update_fields=["fatal", "reached"])
+    return envelope
+
+
+def _give_back(envelope: Envelope) -> None:
+    """The database was busy or away, which is no fault of the envelope: the next sweep has it."""
+    try:
+        _held(envelope).update(lease_until=None, attempts=F("attempts") - 1, reached=None)
+    except DatabaseError:
+        log.warning("envelope %s waits until its lease runs out", envelope.pk)
+
+
+def _taken_in(envelope: Envelope) -> bool:
     goes_to = destination(envelope.collection, envelope.source)
-    objects = unpack(reading.parse(bytes(envelope.body)))
-    checked: list[Checked] = [refused(obj, _GIVEN_UP) for obj in objects]
-    if envelope.attempts <= MAX_ATTEMPTS:
-        checked = check(objects, default_tlp=goes_to.default_tlp, at_most=goes_to.at_most)
+    checked = _checked(envelope, goes_to)
     with transaction.atomic():
         # Ours no longer when the lease ran out meanwhile: whoever has it now stores it.
-        gone, _ = Envelope.objects.filter(pk=envelope.pk, lease_until=until).delete()
+        gone, _ = _held(envelope).delete()
         if not gone:
             return False
         take_in(
@@ -133,6 +155,29 @@ def _open(envelope_id: str) -> bool:
     return True
 
 
+def _checked(envelope: Envelope, goes_to: Destination) -> list[Checked]:
+    """Every object judged; after a worker has died over them, with a note of where it has got to,
+    so that the object that kills is known and left out the next time."""
+    if envelope.attempts > MAX_ATTEMPTS + 1:  # even to read it is too much
+        return [refused(None, _GIVEN_UP)] * envelope.objects_sent
+    objects = unpack(reading.parse(bytes(envelope.body)))
+    if envelope.attempts > MAX_ATTEMPTS:
+        return [refused(obj, _GIVEN_UP) for obj in objects]
+    fatal = {place: objects[place] for place in envelope.fatal}
+    held = _held(envelope)
+    checked = check(
+        [None if place in fatal else obj for place, obj in enumerate(objects)],
+        default_tlp=goes_to.default_tlp,
+        at_most=goes_to.at_most,
+        reached=(lambda at: held.update(reached=at)) if envelope.attempts > 1 else None,
+    )
+    held.update(reached=None)
+    return [
+        refused(fatal[place], UNREADABLE) if place in fatal else one
+        for place, one in enumerate(checked)
+    ]
+
+
 def _submission(envelope: Envelope) -> Submission:
     """The submission takes the envelope's id, which the client was given as its status."""
     return Submission(
@@ -141,6 +186,10 @@ def _submission(envelope: Envelope) -> Submission:
         door=Door.TAXII,
         received_at=envelope.received_at,
     )
+
+
+def _held(envelope: Envelope) -> QuerySet[Envelope]:
+    return Envelope.objects.filter(pk=envelope.pk, lease_until=envelope.lease_until)
 
 
 def _free() -> Q:

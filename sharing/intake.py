@@ -8,10 +8,11 @@ from datetime import datetime
 from threading import Lock
 from typing import Any, Final
 
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from crc import faults
 from crc.members import audit
 from crc.members.models import ApiKey, Organisation, User
 from sharing import retries, store, tally
@@ -25,8 +26,6 @@ from sharing.understanding import incident
 
 log = logging.getLogger(__name__)
 
-# Busy, away, or sent twice: no fault of any object, and for the caller to settle.
-NOT_THE_OBJECTS: Final = (OperationalError, InterfaceError, IntegrityError)
 UNSTORABLE: Final = "the hub cannot store this object; tell its operator, and send it otherwise"
 
 # Counting a thousand sightings keeps a processor busy. Several threads at it at once count no more
@@ -80,9 +79,10 @@ def take_in(
     into = list(into)
     try:
         return _taken_in(checked, submission, into, actor, report)
-    except NOT_THE_OBJECTS:
-        raise
-    except Exception as error:  # its message may quote what was sent
+    except Exception as error:
+        if _is_no_objects_fault(error):
+            raise
+        # Its message may quote what was sent.
         log.error("%s: taken in one by one: %s", submission.reference, type(error).__name__)
         storable = [_storable(item, submission, into) for item in checked]
         return _taken_in(storable, submission, into, actor, report)
@@ -96,11 +96,16 @@ def _storable(item: Checked, submission: Submission, into: list[Collection]) -> 
         with transaction.atomic():
             put([item], into=into, submission=submission)
             transaction.set_rollback(True)
-    except NOT_THE_OBJECTS:
-        raise
-    except Exception:
+    except Exception as error:
+        if _is_no_objects_fault(error):
+            raise
         return refused(item.body, UNSTORABLE)
     return item
+
+
+def _is_no_objects_fault(error: Exception) -> bool:
+    """Busy, away, or sent twice: for the caller to settle."""
+    return faults.passes(error) or isinstance(error, IntegrityError)
 
 
 def _taken_in(

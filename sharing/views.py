@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from crc import faults
 from crc.members.access import MemberRequest, for_members
-from crc.ordering import was_busy
 from sharing import visibility, withdrawal
 from sharing.doubts import stayed_behind
 from sharing.forms import MAX_TECHNICAL, AskWithdrawalForm, PlainText, ReportForm
@@ -82,7 +82,7 @@ def _taken_in(made: Report, submission: Submission, request: MemberRequest) -> S
         except IntegrityError:
             continue  # the same click, a moment earlier, on another thread: look again
         except OperationalError as error:
-            if again and was_busy(error):
+            if again and faults.passes(error):
                 continue
             raise
         return submission

@@ -66,7 +66,8 @@ class Envelope(models.Model):
     """A large post that waits for a worker; it becomes the submission of the same id and goes.
 
     ``lease_until`` is set by the worker that has it; a worker that died leaves it to run out,
-    and one of the ``attempts`` is gone.
+    and one of the ``attempts`` is gone. After that ``reached`` is the place of the object that is
+    being read; ``fatal`` are those at which a worker died.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -78,6 +79,8 @@ class Envelope(models.Model):
     body = models.BinaryField()
     lease_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    reached = models.PositiveIntegerField(null=True, blank=True)
+    fatal = models.JSONField(default=list)
 
     class Meta:
         ordering: ClassVar = ["received_at"]

@@ -13,7 +13,7 @@ import flask
 import medallion
 import orjson
 from django.conf import settings
-from django.db import OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from flask.json.provider import JSONProvider
 from medallion import auth
 from medallion.exceptions import ProcessingError
@@ -88,7 +88,8 @@ def _configured() -> flask.Flask:
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(ProcessingError, _processing)
     app.register_error_handler(BadQuery, lambda bad: error(400, "Bad query", str(bad)))
-    app.register_error_handler(OperationalError, _overloaded)
+    for away in (OperationalError, InterfaceError):
+        app.register_error_handler(away, _overloaded)
     return app
 
 
@@ -97,7 +98,7 @@ def _crashed(problem: Exception) -> Response:
     return error(500, "Server error", "The hub failed to answer. Nothing was stored; try again.")
 
 
-def _overloaded(problem: OperationalError) -> Response:
+def _overloaded(problem: Exception) -> Response:
     """The database is away, or a query took longer than it may (App. B)."""
     log.warning("TAXII request given up: %s", type(problem.__cause__ or problem).__name__)
     said = "The hub could not answer in time. Ask for less: a later added_after, a smaller limit."

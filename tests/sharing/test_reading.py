@@ -16,10 +16,11 @@ import stix2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sharing.models import ListedValue, StixObject
 from sharing.stix import reading
 from sharing.stix.markings import EXTENSION_ID, MARKING_IDS, Json, Tlp, definition
-from sharing.stix.reading import rules
-from sharing.stix.values import plain_values
+from sharing.stix.reading import columns, rules
+from sharing.stix.values import MAX_VALUE, plain_values
 from tests.patience import without_a_hang
 
 GOOD: Json = {
@@ -41,6 +42,49 @@ def slugs(**changes: Any) -> list[str]:
     """What is wrong with GOOD after these changes; None removes a property."""
     changed = {k: v for k, v in {**GOOD, **changes}.items() if v is not None}
     return [problem.slug for problem in reading.problems(changed)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("revoked", "yes"),
+        ("revoked", None),
+        ("revoked", {"a": 1}),
+        ("created_by_ref", [f"identity--{uuid.uuid4()}"]),
+        ("created", 5),
+        ("modified", {}),
+        ("modified", True),
+    ],
+)
+@pytest.mark.parametrize("kind", ["domain-name", "marking-definition", "x-new"])
+def test_what_no_schema_looks_at_is_of_its_columns_kind(kind: str, name: str, value: Any) -> None:
+    """Observables, markings and types of others may have properties that STIX says nothing of."""
+    obj: Json = {"type": kind, "spec_version": "2.1", "id": f"{kind}--{SOME}", name: value}
+    obj |= {"value": "quay.example"} if kind == "domain-name" else {}
+    if kind == "marking-definition":
+        obj |= {"definition_type": "statement", "definition": {"statement": "Ours"}}
+        obj.setdefault("created", GOOD["created"])
+    if kind == "x-new":
+        said = {"extension_type": "new-sco"}
+        obj["extensions"] = {f"extension-definition--{uuid.uuid4()}": said}
+    found = reading.problems(obj)
+    assert found, obj
+    assert any(name in problem.message for problem in found)
+
+
+def test_what_the_columns_hold_is_written_in_one_place() -> None:
+    limits = {name: StixObject._meta.get_field(name).max_length for name in ("stix_id", "type")}
+    assert limits["type"] == columns.MAX_TYPE_CHARS
+    assert limits["stix_id"] >= columns.MAX_ID_CHARS
+    assert StixObject._meta.get_field("version_text").max_length == columns.MAX_VERSION_CHARS
+    assert StixObject._meta.get_field("created_by_ref").max_length >= columns.MAX_ID_CHARS
+    assert ListedValue._meta.get_field("value").max_length == MAX_VALUE
+
+
+def test_a_refusal_repeats_nothing_that_a_database_cannot_keep() -> None:
+    assert columns.fit("a\0b\ud800", 3) == "a\N{REPLACEMENT CHARACTER}b"
+    assert columns.fit("\ud800", 5) == "?"
+    assert columns.fit({"a": 1}, 5) == ""
 
 
 def test_a_good_one_has_no_problems_and_is_not_touched() -> None:

@@ -1,12 +1,14 @@
 """Statuses (T035 to T042), those of large posts included."""
 
 import re
+import sqlite3
 import uuid
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import DataError
+from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 from taxii2client.v21 import Status
 
@@ -200,6 +202,57 @@ def test_an_object_that_nobody_has_foreseen_costs_the_others_nothing(
     assert failure["id"] == bad
     assert "tell its operator" in failure["message"]
     assert hub.get(f"{hub.at('C4')}objects/{bad}/").status == 404
+
+
+def test_one_object_that_kills_its_workers_costs_the_others_nothing(
+    hub: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = [indicator() for _ in range(1_001)]
+    bad, was = [objects[3]["id"], objects[700]["id"]], reading.problems
+    told = hub.post("C4", {"objects": objects}).json
+
+    def dies(obj: Any, **kwargs: Any) -> Any:
+        if obj and obj["id"] in bad:
+            raise SystemExit
+        return was(obj, **kwargs)
+
+    monkeypatch.setattr(reading, "problems", dies)
+    for _ in range(3):
+        with pytest.raises(SystemExit):
+            envelopes.open_one(told["id"])
+        Envelope.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert envelopes.open_one(told["id"])
+    done = hub.get(f"/crc/status/{told['id']}/", who="RW").json
+    consistent(done)
+    assert (done["success_count"], done["failure_count"]) == (999, 2)
+    assert [failure["id"] for failure in done["failures"]] == bad
+
+
+def test_a_busy_database_is_no_fault_of_the_envelope(
+    hub: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = hub.post("C4", {"objects": [indicator() for _ in range(1_001)]}).json
+
+    def busy(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError from deadlock()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "put", busy)
+        for _ in range(envelopes.MAX_ATTEMPTS + 3):
+            with pytest.raises(OperationalError):
+                envelopes.open_one(told["id"])
+    assert tasks.run_sweep()["opened"] == 1
+    done = hub.get(f"/crc/status/{told['id']}/", who="RW").json
+    assert (done["success_count"], done["failure_count"]) == (1_001, 0)
+
+
+def deadlock() -> Exception:
+    """As a driver tells it."""
+    if connection.vendor == "postgresql":
+        return psycopg.errors.DeadlockDetected("deadlock detected")
+    locked = sqlite3.OperationalError("database is locked")
+    locked.sqlite_errorname = "SQLITE_BUSY"
+    return locked
 
 
 def test_who_posts_faster_than_is_taken_in_is_told_to_wait(

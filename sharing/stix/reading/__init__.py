@@ -1,7 +1,8 @@
 """Reading STIX that others wrote: parse, check, derive. Nothing here ever changes an object.
 
 The path of an object: bytes (``body``), shape, OASIS schema found by ``type`` in a table
-(``schemas``), what schemas cannot say (``rules``), then its pattern. What survives may be stored.
+(``schemas``), what the store can hold (``columns``), what schemas cannot say (``rules``), then its
+pattern. What survives may be stored.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,8 +14,9 @@ import orjson
 from sharing.stix import patterns as pattern_grammar
 from sharing.stix.markings import STATEMENT_IDS, Json, Tlp, strictest, unranked
 from sharing.stix.patterns import MAX_PATTERN_CHARS, MAX_PATTERN_COMPARISONS
-from sharing.stix.reading import rules, schemas
+from sharing.stix.reading import columns, rules, schemas
 from sharing.stix.reading.body import MAX_DEPTH, BadJson, deeper_than, parse
+from sharing.stix.reading.columns import MAX_ID_CHARS, MAX_TYPE_CHARS
 from sharing.stix.reading.identifiers import CONTRIBUTING, SCO_NAMESPACE, sco_id
 from sharing.stix.reading.moments import microseconds
 from sharing.stix.reading.rules import anothers_id
@@ -42,8 +44,6 @@ __all__ = [
 
 SPEC_VERSION: Final = "2.1"
 MAX_OBJECT_BYTES: Final = 1_048_576
-MAX_TYPE_CHARS: Final = 250
-MAX_ID_CHARS: Final = MAX_TYPE_CHARS + len("--") + 36
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Facts:
 
 def problems(obj: Any, *, patterns: bool = True) -> list[Problem]:
     """Why ``obj`` cannot be stored; empty when it can. ``patterns`` off leaves patterns unread."""
-    for check in (_shape, schemas.problems, rules.problems):
+    for check in (_shape, schemas.problems, columns.problems, rules.problems):
         found = list(check(obj))
         if found:
             return found

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from sharing.stix.markings import Json
+from sharing.stix.reading.columns import MAX_VERSION_CHARS
 from sharing.stix.reading.moments import moment
 from sharing.stix.reading.verdict import Problem
 
 _SHOWN_CHARS: Final = 80
-# Nanoseconds and more; the version of an object is kept as it was written.
-MAX_CHARS: Final = 40
 
 # Per type: the earlier, the later, whether they must differ.
 _SEEN: Final = ("first_seen", "last_seen", False)
@@ -92,7 +91,8 @@ def _real(part: Json, name: str) -> Iterator[Problem]:
     text = part.get(name)
     if not isinstance(text, str):
         return
-    if len(text) > MAX_CHARS:
-        yield Problem("long-time", f"{name} has {len(text)} characters; {MAX_CHARS} are the most")
+    if len(text) > MAX_VERSION_CHARS:
+        most = f"{MAX_VERSION_CHARS} are the most"
+        yield Problem("long-time", f"{name} has {len(text)} characters; {most}")
     elif moment(text) is None:
         yield Problem("bad-time", f"{name} ({text[:_SHOWN_CHARS]}) is a day that does not exist")

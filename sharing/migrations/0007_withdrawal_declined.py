@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sharing', '0005_envelope_attempts'),
+        ('sharing', '0006_envelope_progress'),
     ]
 
     operations = [
