@@ -116,7 +116,10 @@ class ReportForm(forms.Form):
         max_length=MAX_NARRATIVE,
         required=False,
         widget=forms.Textarea(attrs={"rows": 6}),
-        help_text=_("What you saw, what you have done, what you need. Only the desk reads this."),
+        help_text=_(
+            "What you saw, what you have done, what you need. The desk and your own organisation "
+            "read this, nobody else."
+        ),
     )
     technical = PlainText(
         label=_("Anything technical? Paste it as it is."),
@@ -155,12 +158,15 @@ class ReportForm(forms.Form):
     def __init__(self, *args: Any, author: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.author = author
+        # One of the two is needed; either will do.
+        self.fields["narrative"].optional = _("(or paste something below)")  # type: ignore[attr-defined]
+        self.fields["technical"].optional = _("(or write a sentence above)")  # type: ignore[attr-defined]
         for system, words in SYSTEMS.items():
             self.fields[f"system_{system.value}"] = forms.ChoiceField(
                 label=_(words.label),
                 required=False,
                 choices=[
-                    ("", _("Not hit")),
+                    ("", _("Not hit, or not known")),
                     *(
                         (impact.value, _(told.label))
                         for impact, told in IMPACTS.items()

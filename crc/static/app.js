@@ -32,14 +32,24 @@ function markHit(select) {
   select.classList.toggle("hit", select.value !== "");
 }
 
-/* A report that is half written survives a reload or a wrong click, in this tab only, until it is
-   sent: the browser forgets it with the tab, so nothing stays on a shared machine. */
+/* A report that is half written survives a reload or a wrong click, in this tab only and for this
+   user only, until it is sent or they log out: nothing stays on a shared machine. */
+const draftName = (what) => `draft:${what}:${document.body.dataset.user}`;
+
+function forgetDrafts(which) {
+  Object.keys(sessionStorage).filter((name) => name.startsWith("draft:") && which(name))
+    .forEach((name) => sessionStorage.removeItem(name));
+}
+
 function keepDraft(form) {
-  const name = `draft:${form.dataset.draft}`;
+  const name = draftName(form.dataset.draft);
   const kept = JSON.parse(sessionStorage.getItem(name) || "{}");
   const fields = [...form.elements].filter((e) => e.name && e.type !== "hidden");
   const ticked = () => [...form.querySelectorAll("[name=withheld]:checked")].map((e) => e.value);
+  form.addEventListener("submit", () => sessionStorage.setItem(`${name}:sent`, "yes"));
+  sessionStorage.removeItem(`${name}:sent`);
   if (!form.dataset.bound) {
+    showRestored(form, name, Object.keys(kept).length > 0);
     for (const e of fields) {
       if (!(e.name in kept)) continue;
       if (e.type === "radio") e.checked = e.value === kept[e.name];
@@ -66,6 +76,15 @@ function keepDraft(form) {
     }
     now.withheld = ticked();
     try { sessionStorage.setItem(name, JSON.stringify(now)); } catch { /* full: no draft */ }
+  });
+}
+
+function showRestored(form, name, restored) {
+  const told = document.querySelector("[data-draft-restored]");
+  told.hidden = !restored;
+  told.querySelector("button").addEventListener("click", () => {
+    sessionStorage.removeItem(name);
+    location.reload();
   });
 }
 
@@ -105,8 +124,15 @@ document.addEventListener("DOMContentLoaded", () => {
     b.hidden = false;
     b.addEventListener("click", switchTheme);
   });
-  document.querySelectorAll("[data-draft-sent]").forEach((e) =>
-    sessionStorage.removeItem(`draft:${e.dataset.draftSent}`));
+  const user = document.body.dataset.user;
+  /* A session that ended by itself is taken up again by the same user, who finds the draft. */
+  if (user) forgetDrafts((name) => name.split(":")[2] !== user);
+  document.querySelectorAll("[data-forget-drafts]").forEach((form) =>
+    form.addEventListener("submit", () => forgetDrafts(() => true)));
+  document.querySelectorAll("[data-draft-sent]").forEach((e) => {
+    const name = draftName(e.dataset.draftSent);
+    if (sessionStorage.getItem(`${name}:sent`)) forgetDrafts((one) => one.startsWith(name));
+  });
   document.querySelectorAll("form[data-draft]").forEach((form) => { setZone(form); keepDraft(form); });
   document.querySelectorAll(".systems select").forEach((s) => {
     markHit(s);

@@ -229,7 +229,7 @@ def test_a_ladder_is_changed_by_keyboard_and_the_desk_answers_for_a_member(
                 return
         raise AssertionError(f"{name} cannot be reached with the Tab key")
 
-    assert rail.locator(".ladder .whom").all_inner_texts()[0] == "email: night@rail.example"
+    assert rail.locator(".ladder .whom").all_inner_texts()[0] == "E-mail: night@rail.example"
     press("Change it")
     press("Later: email: night@rail.example")
     rail.locator(".ladder .whom >> nth=0", has_text="duty@rail.example").wait_for()
@@ -344,3 +344,40 @@ def test_the_desk_takes_a_warning_back_and_who_was_warned_sees_it(
         assert serious(page) == []
         assert not overflows(page)
         assert page.complaints == []  # type: ignore[attr-defined]
+
+
+_DRAFTS = "Object.keys(sessionStorage).filter((name) => name.startsWith('draft'))"
+
+
+def test_a_draft_is_its_writers_alone(hub: RunningHub, browser: Browser) -> None:
+    """On the shared machine of a control room."""
+    page = log_in(browser, hub, "duty@north.example")
+    form, restored = f"{hub.base}/report/", page.locator("[data-draft-restored]")
+    page.goto(form)
+    assert not restored.is_visible()
+    page.fill("#id_narrative", "The crane stands still.")
+    # A look elsewhere costs nothing, not even at the receipt of another report.
+    page.goto(f"{hub.base}/reports/")
+    page.locator("a.item").first.click()
+    page.goto(form)
+    assert restored.is_visible()
+    assert page.input_value("#id_narrative") == "The crane stands still."
+    restored.get_by_role("button").click()
+    page.wait_for_load_state()
+    assert page.input_value("#id_narrative") == ""
+    assert not restored.is_visible()
+    # A session that ended by itself, and somebody else who logs in.
+    page.fill("#id_narrative", "The crane stands still.")
+    page.context.clear_cookies()
+    page.goto(f"{hub.base}/accounts/login/")
+    page.fill("#id_login", "duty@rail.example")
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/warnings/"))
+    assert page.evaluate(_DRAFTS) == []
+    page.goto(form)
+    assert page.input_value("#id_narrative") == ""
+    page.fill("#id_narrative", "A train.")
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_load_state()
+    assert page.evaluate(_DRAFTS) == []
