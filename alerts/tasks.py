@@ -5,6 +5,8 @@ Two queues: one that hangs on nobody (triage, the sweep), and one, worked by pro
 in which a channel may wait for the world outside.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery.signals import worker_shutting_down
@@ -12,6 +14,7 @@ from django.utils import timezone
 
 from alerts import escalation, folding, jumps, outbox, sending, triage
 from alerts.models import Alert
+from crc import faults
 from crc.celery import app
 from crc.celery import ring as ring
 from sharing import tally
@@ -35,9 +38,10 @@ def deliver(channel: str) -> None:
 @app.task(name="alerts.tasks.sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
     """Find what the doorbell missed and ring for it; sending is the senders' work."""
-    _decide()
+    _, troubles = _decide()
     for channel in outbox.channels_due():
         ring(deliver, channel)
+    _tell(troubles)
 
 
 @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -48,27 +52,58 @@ def stop_sending(**kwargs: Any) -> None:
 
 def run_sweep() -> dict[str, int]:
     """Open, triage and send what waits; returns how many of each. Safe to run twice at once."""
-    counts = _decide()
+    counts, troubles = _decide()
     counts["sent"] = sum(sending.drain(channel) for channel in outbox.channels_due())
+    _tell(troubles)
     return counts
 
 
-def _decide() -> dict[str, int]:
-    counts = {"opened": open_waiting(), "triaged": 0, "jumps": 0}
-    for submission_id in triage.waiting():
-        for alert in triage.triage(submission_id):
-            ring_for(alert)
-        counts["triaged"] += 1
+def _decide() -> tuple[dict[str, int], list[Exception]]:
+    """What is due, and what went wrong. One thing that cannot be done must not hold up the others:
+    nobody would be called because one submission cannot be read."""
+    troubles: list[Exception] = []
     now = timezone.now()
-    counts["jumps"], warned = jumps.find(now)
-    for alert in warned:
-        ring_for(alert)
-    tally.tidy(now)
-    escalation.climb()
-    outbox.keep_up()
-    folding.fold()
-    outbox.promote()
-    return counts
+    counts = {"opened": open_waiting(), "triaged": _triage_waiting(troubles), "jumps": 0}
+    with _noting(troubles):
+        counts["jumps"], warned = jumps.find(now)
+        for alert in warned:
+            ring_for(alert)
+    with _noting(troubles):
+        tally.tidy(now)
+    for stage in (escalation.climb, outbox.keep_up, folding.fold, outbox.promote):
+        with _noting(troubles):
+            stage()
+    return counts, troubles
+
+
+def _triage_waiting(troubles: list[Exception]) -> int:
+    done = 0
+    for submission_id in triage.waiting():
+        with _noting(troubles):
+            try:
+                raised = triage.triage(submission_id)
+            except Exception as error:
+                if not faults.passes(error):
+                    triage.leave_to_the_desk(submission_id)
+                raise
+            for alert in raised:
+                ring_for(alert)
+            done += 1
+    return done
+
+
+@contextmanager
+def _noting(troubles: list[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        troubles.append(error)
+
+
+def _tell(troubles: list[Exception]) -> None:
+    """Celery logs it, at the end of a sweep that has done all it could."""
+    if troubles:
+        raise troubles[0]
 
 
 def ring_for(alert: Alert) -> bool:

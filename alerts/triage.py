@@ -1,6 +1,8 @@
 """From arrival to decision: what the rules may decide is decided now; the rest waits."""
 
 import logging
+from datetime import timedelta
+from typing import Final
 
 from django.conf import settings
 from django.db import transaction
@@ -18,6 +20,9 @@ from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind
 
 log = logging.getLogger(__name__)
+
+# How long what cannot be assessed is tried again: an update of the hub may mend it.
+PATIENCE: Final = timedelta(minutes=10)
 
 
 def triage(submission_id: str) -> list[Alert]:
@@ -37,6 +42,17 @@ def triage(submission_id: str) -> list[Alert]:
         if report and report.warn_now:
             raised += _release_at_once(report, ready)
         return raised + _corroborate(submission)
+
+
+def leave_to_the_desk(submission_id: str) -> None:
+    """What has failed for PATIENCE will fail again; it must not take the sweep's time for ever."""
+    before = timezone.now() - PATIENCE
+    stuck = Submission.objects.filter(pk=submission_id, triaged_at=None, received_at__lt=before)
+    if not stuck.update(triaged_at=timezone.now()):
+        return
+    submission = Submission.objects.get(pk=submission_id)
+    log.error("submission %s is left to the desk", submission.reference)
+    _hold(submission, kept("The hub could not assess this by itself; the desk decides."))
 
 
 def waiting(limit: int = 100) -> list[str]:

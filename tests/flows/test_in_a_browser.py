@@ -231,11 +231,11 @@ def test_a_ladder_is_changed_by_keyboard_and_the_desk_answers_for_a_member(
 
     assert rail.locator(".ladder .whom").all_inner_texts()[0] == "E-mail: night@rail.example"
     press("Change it")
-    press("Later: email: night@rail.example")
+    press("Later: E-mail: night@rail.example")
     rail.locator(".ladder .whom >> nth=0", has_text="duty@rail.example").wait_for()
     assert serious(rail) == []
     assert not overflows(rail)
-    press("Remove: email: night@rail.example")
+    press("Remove: E-mail: night@rail.example")
     rail.locator(".ladder .whom >> nth=1", has_text="The desk is told").wait_for()
 
     desk = log_in(browser, hub, "desk@hub.example", width)

@@ -1,0 +1,72 @@
+"""One thing that cannot be done holds nothing else up."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from alerts import escalation, outbox, tasks, triage
+from sharing.models import Submission
+from tests.conftest import Port
+
+PASSED = timedelta(seconds=1)
+
+
+def stumbling(monkeypatch: pytest.MonkeyPatch, over: str) -> None:
+    """Triage that cannot read one submission."""
+    was = triage.triage
+
+    def stumbles(submission_id: str) -> Any:
+        if submission_id == over:
+            raise ValueError("nobody has foreseen this")
+        return was(submission_id)
+
+    monkeypatch.setattr(triage, "triage", stumbles)
+
+
+def test_a_submission_that_cannot_be_triaged_holds_up_no_other(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = port.file("north", warn_now="yes").submission
+    good = port.file("south", warn_now="yes", technical="evil.example").submission
+    stumbling(monkeypatch, str(bad.pk))
+    with pytest.raises(ValueError, match="foreseen"):
+        port.sweep()
+    good.refresh_from_db()
+    assert good.triaged_at
+    assert port.warnings()
+    assert not outbox.channels_due()
+
+
+def test_it_is_left_to_the_desk_in_the_end_which_is_told(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = port.file("north", warn_now="yes")
+    stumbling(monkeypatch, str(report.pk))
+    long_ago = timezone.now() - triage.PATIENCE - PASSED
+    Submission.objects.filter(pk=report.pk).update(received_at=long_ago)
+    with pytest.raises(ValueError, match="foreseen"):
+        port.sweep()
+    assert not triage.waiting()
+    port.sweep()
+    reference = report.submission.reference
+    case = port.client("desk").get(f"/desk/{reference}/").content.decode()
+    assert "could not assess this by itself" in case
+    assert (
+        "could not assess this by itself"
+        in port.client("north").get(f"/reports/{reference}/").content.decode()
+    )
+
+
+def test_a_stage_that_fails_holds_up_no_other(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    port.file("south", warn_now="yes", technical="evil.example")
+
+    def fails() -> None:
+        raise ValueError("no rung to climb")
+
+    monkeypatch.setattr(escalation, "climb", fails)
+    with pytest.raises(ValueError, match="rung"):
+        tasks.run_sweep()
+    assert port.warnings()
+    assert not outbox.channels_due()
