@@ -24,6 +24,8 @@ from crc.members.roles import PortRole
 
 # More lines than anybody reads; the most urgent are first, and a role shows its own.
 _LINES: Final = 200
+# Of a correction nobody is asked anything.
+_ABOUT_ANSWERS: Final = frozenset({"affected", "unanswered", "ended"})
 _SHOWS: Final = {
     "all": gettext_lazy("All"),
     "affected": gettext_lazy("Affected"),
@@ -106,10 +108,15 @@ def show(request: MemberRequest, pk: str) -> HttpResponse:
             "alert": alert,
             "closing": _closing(alert),
             "coverage": whole,
+            "asks": alert.kind not in Alert.CORRECTIONS,
             "reporters": audience.sources(alert),
             "lines": [(line, paused.get(line.organisation.pk)) for line in wanted[:_LINES]],
             "more": max(0, len(wanted) - _LINES),
-            "shows": _SHOWS.items(),
+            "shows": [
+                (key, words)
+                for key, words in _SHOWS.items()
+                if alert.kind not in Alert.CORRECTIONS or key not in _ABOUT_ANSWERS
+            ],
             "show": chosen,
             "role": role,
             "role_label": PortRole(role).label if role else "",

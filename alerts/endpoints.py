@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import override
 
-from alerts import audience, confirming, fanout
+from alerts import audience, confirming, fanout, missed
 from alerts.channels import CHANNELS, signing
 from alerts.models import Alert, Delivery, Endpoint
 from alerts.severity import Severity
@@ -107,11 +107,12 @@ def replace_secret(endpoint: Endpoint, *, actor: User | str) -> str:
     return secret
 
 
-def switch_on(endpoint: Endpoint, *, actor: User | str) -> None:
-    """Send warnings there again, with its failures forgiven."""
+def switch_on(endpoint: Endpoint, *, actor: User | str) -> int:
+    """Send warnings there again, its failures forgiven; how many that it has missed it gets now."""
     with transaction.atomic():
-        Endpoint.objects.filter(pk=endpoint.pk).update(**_HEALTHY)
+        was_off = Endpoint.objects.filter(pk=endpoint.pk, is_active=False).update(**_HEALTHY)
         _trail("switched_on", endpoint, actor)
+        return missed.catch_up(endpoint) if was_off and endpoint.verified_at else 0
 
 
 def switch_off(endpoint: Endpoint, *, actor: User | str) -> None:

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -160,10 +161,21 @@ def switch(request: MemberRequest, pk: int) -> HttpResponse:
     _managing(request)
     endpoint = _endpoint(request, pk)
     if request.POST.get("to") == "on":
-        endpoints.switch_on(endpoint, actor=request.user)
+        owed = endpoints.switch_on(endpoint, actor=request.user)
+        if owed:
+            tasks.ring(tasks.deliver, endpoint.channel)
+            messages.info(request, _told_missed(owed))
     else:
         endpoints.switch_off(endpoint, actor=request.user)
     return redirect("way", pk=pk)
+
+
+def _told_missed(owed: int) -> str:
+    return ngettext(
+        "%(count)d warning that it missed is on its way there.",
+        "%(count)d warnings that it missed are on their way there.",
+        owed,
+    ) % {"count": owed}
 
 
 @never_cache

@@ -9,10 +9,11 @@ from django.test import Client
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from alerts import sending
+from alerts import corrections, sending
 from alerts.models import Alert, Delivery, Endpoint, Subscription
 from crc.members.models import AuditEntry
 from crc.members.roles import UserRole
+from sharing.models import Release
 from tests.alerts.rigs import SmsRig
 from tests.conftest import Port, Receiver
 
@@ -105,6 +106,32 @@ def test_what_fails_says_so_and_what_was_switched_off_comes_back(
     assert "it answered 410" in told(browser.get(page))
     browser.post(f"{page}switch/", {"to": "on"})
     assert "Works" in told(browser.get(page))
+
+
+def test_what_is_switched_on_again_gets_what_it_missed_and_still_holds(
+    port: Port, receiver: Receiver
+) -> None:
+    browser = port.client("south")
+    browser.post(f"{WAYS}add/webhook/", {"address": receiver.url, "language": "en"})
+    Endpoint.objects.update(verified_at=timezone.now())
+    page = f"{WAYS}{Endpoint.objects.get().pk}/"
+    browser.post(f"{page}switch/", {"to": "off"})
+    over, holds = (
+        port.file(slug, warn_now="yes", attack="probe", technical=f"203.0.113.{place}")
+        for place, slug in enumerate(("north", "rail"), 60)
+    )
+    port.sweep()
+    made = Release.objects.get(submission=over.submission)
+    corrections.all_clear(made, "It is over.", actor=port.users["desk"])
+    port.sweep()
+    assert receiver.got == []
+    said = browser.post(f"{page}switch/", {"to": "on"}, follow=True)
+    assert "1 warning that it missed" in told(said)
+    browser.post(f"{page}switch/", {"to": "on"})
+    port.sweep()
+    [(_, body)] = receiver.got
+    alert = Alert.objects.get(release__submission=holds.submission)
+    assert str(alert.pk) in body.decode()
 
 
 def test_a_phone_is_used_once_its_holder_has_said_so(port: Port, settings: Any) -> None:
