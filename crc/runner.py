@@ -134,6 +134,8 @@ def web(host: str, port: int) -> Child:
             "-m",
             "uvicorn",
             "crc.asgi:app",
+            "--http",
+            "crc.wire:Protocol",
             "--host",
             host,
             "--port",

@@ -179,10 +179,13 @@ class serving:
 
     def __enter__(self) -> str:
         from crc.asgi import app
+        from crc.wire import Protocol
 
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, lifespan="off", log_config=None, log_level="critical")
+        config = uvicorn.Config(
+            app, http=Protocol, lifespan="off", log_config=None, log_level="critical"
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
