@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -121,6 +122,8 @@ def _page(
         "alerts/drills.html" if request.htmx else "alerts/ladder.html",
         {
             "rungs": _rungs(member, steps),
+            "first_call": notices.call(0),
+            "wait": settings.ESCALATE_AFTER_MINUTES,
             "standard": not any(step.pk for step in steps),
             "pause": ladder.pause_now(member),
             "may_change": may_change(request.user),
@@ -210,6 +213,8 @@ def _change(request: MemberRequest) -> None:
         minutes=_number(request, "minutes") if what == "wait" else 0,
         actor=request.user,
     )
+    if not request.user.organisation.ladder.exists():
+        messages.info(request, _("That was the last step: the standard ladder applies again."))
 
 
 def _pause(request: MemberRequest) -> None:

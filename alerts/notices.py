@@ -344,5 +344,5 @@ def lengthened(text: str) -> uuid.UUID:
 
 def call(step: int) -> str:
     """Which call a step of the ladder is: the warning itself was the first."""
-    first = {1: _("2nd call"), 2: _("3rd call")}
+    first = {0: _("1st call"), 1: _("2nd call"), 2: _("3rd call")}
     return first.get(step) or _("Call %(number)d") % {"number": step + 1}
