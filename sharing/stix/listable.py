@@ -27,9 +27,12 @@ def is_listable(kind: IndicatorKind, value: str) -> bool:
     return value.isprintable() and not _SPACE.search(value) and _IS[kind](value)
 
 
-def _network(version: int) -> Callable[[str], bool]:
+def _address(version: int) -> Callable[[str], bool]:
     def is_one(value: str) -> bool:
         try:
+            if "/" not in value:
+                address = ipaddress.ip_address(value)
+                return address.version == version and "%" not in value and is_public(address)
             network = ipaddress.ip_network(value)
         except ValueError:
             return False
@@ -69,8 +72,8 @@ def _hexadecimal(length: int) -> Callable[[str], bool]:
 
 
 _IS: Final[dict[IndicatorKind, Callable[[str], bool]]] = {
-    IndicatorKind.IPV4: _network(4),
-    IndicatorKind.IPV6: _network(6),
+    IndicatorKind.IPV4: _address(4),
+    IndicatorKind.IPV6: _address(6),
     IndicatorKind.DOMAIN: _domain,
     IndicatorKind.URL: _url,
     IndicatorKind.EMAIL: _email,
