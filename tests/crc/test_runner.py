@@ -203,6 +203,7 @@ def test_a_named_broker_that_is_down_names_the_setting(
 
 
 @pytest.mark.slow
+@pytest.mark.embedded
 def test_it_starts_restarts_and_stops_without_orphans() -> None:
     with running_hub() as hub:
         processes = hub.processes()
@@ -249,6 +250,7 @@ def test_it_starts_restarts_and_stops_without_orphans() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.embedded
 def test_kill_9_of_the_runner_takes_everything_with_it() -> None:
     with running_hub() as hub:
         processes = hub.processes()

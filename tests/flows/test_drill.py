@@ -1,18 +1,11 @@
 """The short form of the drill: bench/drill.py runs the long one."""
 
-import os
-
 import pytest
 
 from bench import drill
 from bench.drill_clock import COMPILER
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        "DATABASE_URL" in os.environ, reason="its hub is its own: it ran with the embedded default"
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.embedded]
 
 
 def test_nothing_is_lost_when_parts_of_the_hub_are_killed(

@@ -15,6 +15,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
+    pytest.mark.embedded,
     pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: Chromium is not installed"),
 ]
 FLAGS = [

@@ -16,6 +16,7 @@ from tests.hub import PASSWORD, RunningHub, people, running_hub
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
+    pytest.mark.embedded,
     pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: Chromium is not installed"),
 ]
 PICTURES = os.environ.get("CRC_PICTURES")
