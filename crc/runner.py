@@ -23,7 +23,11 @@ from crc import broker, env
 from crc.supervisor import ROOT, STOP_SECONDS, CannotStart, Child, Supervisor, apart, say
 
 READY_SECONDS: Final = 30.0
-_CELERY: Final = [sys.executable, "-m", "celery", "-A", "crc.celery:app", "--quiet"]
+# Said once, by ``start``; Celery would say it in seven lines at every start of every worker.
+_AS_ROOT: Final = "ignore:You're running the worker with superuser privileges"
+_CELERY: Final = [
+    *(sys.executable, "-W", _AS_ROOT, "-m", "celery", "-A", "crc.celery:app", "--quiet"),
+]
 _WORKER: Final = [
     *_CELERY,
     "worker",
@@ -215,6 +219,8 @@ def start(hub: Supervisor, parts: Sequence[Child], host: str, port: int) -> None
     if not json.loads(made)["desk_people"]:
         say("Nobody can log in yet. In another terminal, make the first account of the desk:")
         say(f"  {_command('add_user', 'you@port.example', '--member desk --role desk-admin')}")
+    if os.geteuid() == 0:
+        say("It runs as root. Give it a user of its own before others can reach it.")
     say("Stop with Ctrl-C.")
 
 

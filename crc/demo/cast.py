@@ -111,9 +111,9 @@ def seed(base: str, mails: MailSink, hooks: HookSink) -> Cast:
     return Cast(
         base=base,
         password=password,
-        siem=Tool(base, issue_key(SOUTH, "taxii:read", "taxii:write")),
-        outsider=Tool(base, issue_key(OUTSIDER, "taxii:read", "taxii:write")),
-        firewall=Tool(base, issue_key(KESTREL, "lists:read")),
+        siem=Tool(base, issue_key(SOUTH, "SIEM", "taxii:read", "taxii:write")),
+        outsider=Tool(base, issue_key(OUTSIDER, "Scanner", "taxii:read", "taxii:write")),
+        firewall=Tool(base, issue_key(KESTREL, "Firewall", "lists:read")),
         mails=mails,
         hooks=hooks,
     )
@@ -132,9 +132,10 @@ def add_user(email: str, slug: str, role: str, password: str, *, name: str = "")
     command("add_user", email, *words, stdin=f"{password}\n")
 
 
-def issue_key(member: Member, *scopes: str) -> str:
+def issue_key(member: Member, label: str, *scopes: str) -> str:
     """A new API key of the member's."""
-    return command("issue_key", "--member", member.slug, *repeated("--scope", scopes))
+    words = ("--member", member.slug, "--label", label, *repeated("--scope", scopes))
+    return command("issue_key", *words)
 
 
 def repeated(option: str, values: tuple[str, ...]) -> list[str]:
