@@ -159,7 +159,7 @@ def _drills(member: Organisation) -> list[Drill]:
 @for_members
 def act(request: MemberRequest, what: str) -> HttpResponse:
     """Do ``what`` to the ladder, for member admins. Others are told whom to ask."""
-    if what != "add" and what not in _ACTIONS:
+    if request.user.is_desk or (what != "add" and what not in _ACTIONS):
         raise Http404
     if not may_change(request.user):
         messages.error(request, _("Only your member admins can change this."))

@@ -439,6 +439,7 @@ def test_only_member_admins_change_the_ladder_and_only_to_their_own_addresses(po
     assert other.status_code == 302
     assert south.ladder.count() == 2
     assert client.post("/ladder/nothing/").status_code == 404
+    assert port.client("desk").post("/ladder/own/").status_code == 404
     client.post("/ladder/standard/")
     assert not south.ladder.exists()
 
