@@ -36,7 +36,7 @@ PARTS: Final = {
     "broker": "broker.sock",
 }
 # Seconds. Far more than anything takes on a quiet machine; then something hangs.
-PATIENCE: Final = 120.0
+PATIENCE: Final = 240.0
 
 
 def _complaint(page: str) -> str:
@@ -87,12 +87,17 @@ class Hub:
 
     def whole(self) -> bool:
         """Whether no part is missing. Raises DidNotStart when the runner gave up."""
-        if self._runner.poll() is not None:
-            raise DidNotStart(f"the runner ended; see {self.log.name}")
+        self._still_runs()
         return self.parts().keys() == PARTS.keys()
 
+    def _still_runs(self) -> None:
+        if self._runner.poll() is not None:
+            last = Path(self.log.name).read_text(errors="replace").splitlines()[-20:]
+            raise DidNotStart("\n".join(["the runner ended; it said at the end:", *last]))
+
     def answers(self) -> bool:
-        """Whether the pages do."""
+        """Whether the pages do. Raises DidNotStart when the runner gave up."""
+        self._still_runs()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/health/ready")

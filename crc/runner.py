@@ -22,6 +22,7 @@ from typing import IO, Final
 from crc import broker, env
 from crc.supervisor import ROOT, STOP_SECONDS, CannotStart, Child, Supervisor, apart, say
 
+# A slow machine is no broken one: said again and again, given up after ten times as long.
 READY_SECONDS: Final = 30.0
 # Said once, by ``start``; Celery would say it in seven lines at every start of every worker.
 _AS_ROOT: Final = "ignore:You're running the worker with superuser privileges"
@@ -193,12 +194,16 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _wait_for_web(hub: Supervisor, host: str, port: int) -> None:
-    until = time.monotonic() + READY_SECONDS
+    begun = said = time.monotonic()
     while not hub.stopping and not _answers(host, port):
         for child in hub.children:
             child.watch()
-        if time.monotonic() > until:
+        now = time.monotonic()
+        if now - begun > 10 * READY_SECONDS:
             raise CannotStart("The web process does not answer; the lines above say why")
+        if now - said > READY_SECONDS:
+            say(f"The web process does not answer yet, after {now - begun:.0f} s; waiting on")
+            said = now
         time.sleep(0.05)
 
 
