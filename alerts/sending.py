@@ -33,9 +33,10 @@ log = logging.getLogger(__name__)
 
 # Outcomes are written together, this long after the first at the latest.
 GATHER_SECONDS: Final = 0.05
-# A host that did not answer rests so long, twice as long each time, up to the longest.
+# A host that did not answer rests so long, twice as long each time, up to the longest: others may
+# have addresses there that would answer, and a warning of theirs is to be out within the minute.
 FIRST_REST: Final = 5.0
-LONGEST_REST: Final = 300.0
+LONGEST_REST: Final = 45.0
 # A host that takes longer than this for one send gets no more at once.
 SLOW_SECONDS: Final = 1.0
 # While much is sent, the desk's open pages look again so often.
@@ -75,14 +76,14 @@ class Host:
         self.troubles = 0
         self.width = min(self.width * 2, self.most) if seconds < SLOW_SECONDS else 1
 
-    def did_not_answer(self, seconds: float | None) -> None:
-        """A send got no answer; ``seconds`` is the rest that the host itself asked for."""
+    def did_not_answer(self) -> None:
+        """A send got no answer."""
         if time.monotonic() < self.rests_until:
             return  # one of several that were open when it fell silent
         self.troubles += 1
         self.width = 1
         rest = min(FIRST_REST * 2 ** (self.troubles - 1), LONGEST_REST)
-        self.rests_until = time.monotonic() + max(rest, seconds or 0.0)
+        self.rests_until = time.monotonic() + rest
 
     @property
     def resting(self) -> float:
@@ -227,8 +228,12 @@ class Sender:
         try:
             await self._send(notice)
         except DeliveryError as error:
-            if error.host_down or error.after:
-                host.did_not_answer(error.after)
+            if error.host_down:
+                host.did_not_answer()
+            elif error.after:
+                # Asked by one address, whose row waits. The others of the host are others' own: to
+                # one of a member's making they must not lose a day.
+                host.width = 1
             return _failed(delivery, error)
         except Exception as error:  # the outermost loop: one bad row must not stop the others
             log.exception("delivery %s crashed", delivery.pk)

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth import aget_user
 from django.db import connections
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import (
     Http404,
     HttpRequest,
@@ -121,6 +121,16 @@ def _touches(alert: Alert, member: Organisation) -> str:
     return row.touches if row else ""
 
 
+def _listed(alert: Alert, member: Organisation) -> QuerySet[ListedValue]:
+    """The values that a warning tells the member to look for."""
+    if alert.release is None:  # which would match every object that is not released
+        return ListedValue.objects.none()
+    holds = visibility.placements_for(member).filter(latest=True, object__revoked=False)
+    return ListedValue.objects.filter(
+        object__release=alert.release, object__in=holds.values("object")
+    )
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @for_members
 def warning(request: MemberRequest, pk: str) -> HttpResponse:
@@ -149,10 +159,7 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
         return redirect("warning-report" if hit and alert.release else "warning", pk=alert.pk)
     for one in (alert, *said):
         fanout.mark_seen(one, member)
-    holds = visibility.placements_for(member).filter(latest=True, object__revoked=False)
-    listed = ListedValue.objects.filter(
-        object__release=alert.release, object__in=holds.values("object")
-    )
+    listed = _listed(alert, member)
     return render(
         request,
         "alerts/warning.html",
@@ -184,6 +191,8 @@ def short(request: HttpRequest, code: str) -> HttpResponse:
 def report_too(request: MemberRequest, pk: str) -> HttpResponse:
     """The report form, filled in from a warning as far as the member may know."""
     alert = _warning(request, pk)
+    if alert.release is None:  # a test, a drill, a word from the hub: there is nothing to report
+        raise Http404
     told = Report.objects.filter(submission__release=alert.release).first()
     query = {"from": str(alert.pk), **({"attack": told.attack} if told else {})}
     return redirect(f"{reverse('report')}?{urlencode(query)}")

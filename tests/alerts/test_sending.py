@@ -141,11 +141,11 @@ def test_a_resting_host_is_left_alone_by_the_next_drain(
     assert (fresh.state, fresh.attempts) == (State.DUE, 0)
 
 
-def test_the_receiver_says_when_to_come_back(port: Port) -> None:
+def test_the_receiver_says_when_to_come_back_and_nobody_else_waits_for_it(port: Port) -> None:
     class Busy(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(429)
+            self.send_response(429 if self.path == "/hook" else 204)
             self.send_header("retry-after", "900")
             self.send_header("content-length", "0")
             self.end_headers()
@@ -157,14 +157,20 @@ def test_the_receiver_says_when_to_come_back(port: Port) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     south = port.organisations["south"]
     url = f"http://127.0.0.1:{server.server_port}/hook"
+    rail = port.organisations["rail"]
     hook(south, url)
+    hook(rail, f"{url}/rail")
     [row] = post(south, url)
+    sending.drain("webhook")
+    [other] = post(rail, f"{url}/rail")
     sending.drain("webhook")
     server.shutdown()
     server.server_close()
     row.refresh_from_db()
+    other.refresh_from_db()
     assert row.state == State.WAITING
     assert row.next_try_at > timezone.now() + timedelta(seconds=800)
+    assert other.state == State.SENT
 
 
 def test_the_gravest_and_newest_go_first(port: Port) -> None:

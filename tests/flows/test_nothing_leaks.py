@@ -9,8 +9,9 @@ import pytest
 from django.core import mail
 from django.utils import timezone
 
+from alerts import audience, fanout
 from alerts.channels import signing
-from alerts.models import Asset, Endpoint
+from alerts.models import Alert, Asset, Endpoint
 from crc.members.models import Contact
 from sharing.models import ListedValue, Release, Report
 from sharing.release import NotReleasable, check_words
@@ -280,3 +281,23 @@ def released_values() -> set[str]:
     """What stands in the lists that the hub has released."""
     rows = ListedValue.objects.filter(object__release__isnull=False)
     return set(rows.values_list("value", flat=True))
+
+
+def test_what_is_no_warning_of_a_report_leads_to_nobodys(port: Port) -> None:
+    secret = port.file("north", attack="phishing", tlp="RED", technical=f"sha256 {HASH}")
+    port.sweep()
+    south = port.client("south")
+    test = Alert.objects.create(
+        only=port.organisations["south"],
+        kind=Alert.Kind.TEST,
+        severity="low",
+        tlp="GREEN",
+        title="t",
+        body="b",
+    )
+    fanout.deliver(test, audience.addresses_of(port.organisations["south"]))
+    assert secret.state == Report.State.OPEN
+    assert south.get(f"/warnings/{test.pk}/report/").status_code == 404
+    page = south.get(f"/warnings/{test.pk}/")
+    assert page.status_code == 200
+    assert HASH not in page.content.decode()
