@@ -16,6 +16,7 @@ from alerts.audience import Address
 from alerts.models import Alert, Delivery
 from alerts.models.deliveries import ALONE, GOT, LEFT, UNSENT
 from alerts.notices import TOO_LATE
+from alerts.severity import Severity
 from alerts.subscriptions import Planned
 from crc.members import audit
 from crc.members.models import Group, Organisation, User
@@ -129,11 +130,14 @@ def _raise(made: Release, kind: Alert.Kind, body: str, actor: User) -> Alert:
         _call_off(made, kind)
     # Asked after that: what a sender took in the meantime is told.
     planned = list(_planned(made, kind))
+    # What is said of a closed warning alarms nobody anew.
+    over = kind not in Alert.CLOSING and closed_by(made) is not None
+    severity = Severity.INFO.value if over else first.severity
     alert = Alert.objects.create(
         release=made,
         about=first,
         kind=kind,
-        severity=first.severity,
+        severity=severity,
         tlp=made.tlp,
         group=_widest(made),
         title=title(kind, first),
@@ -145,7 +149,7 @@ def _raise(made: Release, kind: Alert.Kind, body: str, actor: User) -> Alert:
         actor=actor,
         subject=str(alert.pk),
         kind=kind.value,
-        severity=first.severity,
+        severity=severity,
         release=str(made.pk),
     )
     return alert

@@ -316,6 +316,7 @@ class MailFloorForm(forms.Form):
                 [floor.value for floor in FLOORS],
                 [
                     _("Every warning"),
+                    _("Low, medium, high and critical ones"),
                     _("Medium, high and critical ones"),
                     _("High and critical ones"),
                     _("Critical ones only"),

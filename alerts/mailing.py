@@ -7,7 +7,6 @@ from typing import Final
 from django.conf import settings
 from django.core import signing
 from django.db import transaction
-from django.db.models import QuerySet
 
 from alerts.models import Subscription
 from alerts.severity import Severity
@@ -16,7 +15,13 @@ from crc.members.models import Organisation
 
 _SALT: Final = "alerts.mailing"
 # What one can choose, the most mails first.
-FLOORS: Final = (Severity.INFO, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
+FLOORS: Final = (
+    Severity.INFO,
+    Severity.LOW,
+    Severity.MEDIUM,
+    Severity.HIGH,
+    Severity.CRITICAL,
+)
 
 
 @dataclass(frozen=True)
@@ -44,16 +49,11 @@ def opened(token: str) -> Reader | None:
     return Reader(organisation, address) if organisation else None
 
 
-def floor(reader: Reader) -> Severity:
-    """The least severity that is mailed to this reader."""
-    severity = _chosen(reader).values_list("floor", flat=True).first()
-    return Severity(severity) if severity else Severity.INFO
-
-
-def _chosen(reader: Reader) -> QuerySet[Subscription]:
+def chosen(reader: Reader) -> Subscription | None:
+    """What holds for this reader's mails now; None where nobody has chosen anything."""
     return Subscription.objects.filter(
         organisation=reader.organisation, channel="email", address=reader.address
-    )
+    ).first()
 
 
 @transaction.atomic

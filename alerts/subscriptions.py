@@ -206,12 +206,14 @@ def in_words(wish: Subscription) -> list[str]:
     if wish.systems:
         kinds = ", ".join(SYSTEMS[PortSystem(system)].label for system in wish.systems)
         said.append(_("Only on these systems: %(kinds)s.") % {"kinds": kinds})
+    if len(said) > 1 and wish.floor != Severity.CRITICAL:
+        said.append(_("What is critical, or touches what is yours, comes all the same."))
     return said
 
 
 def _timing(wish: Subscription) -> str:
     if wish.floor == Severity.CRITICAL:
-        return _("You get only what is critical, at once.")
+        return _("You get only what is critical or touches what is yours, at once.")
     words = {
         "what": _what(wish),
         "when": _when(wish),

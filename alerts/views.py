@@ -66,13 +66,13 @@ def _inbox(organisation: Organisation) -> list[Alert]:
     found = list(sent.filter(theirs, tlp__in=[tlp.value for tlp in cleared]).distinct()[:100])
     said = _corrections(found)
     for alert in found:
-        # The last word on top; what it changed is on the warning's page.
-        alert.correction = next(iter(said[alert.pk]), None)
+        alert.said = said[alert.pk]
+    # The last word on top; what it changed is on the warning's page.
     return sorted(found, key=_last_word, reverse=True)
 
 
 def _last_word(alert: Alert) -> datetime:
-    return (alert.correction or alert).raised_at
+    return next(iter(alert.said), alert).raised_at
 
 
 def _corrections(alerts: Sequence[Alert]) -> dict[uuid.UUID, list[Alert]]:
@@ -136,8 +136,7 @@ def _listed(alert: Alert, member: Organisation) -> QuerySet[ListedValue]:
 def warning(request: MemberRequest, pk: str) -> HttpResponse:
     """Read one warning and answer it."""
     alert, member = _warning(request, pk), request.user.organisation
-    said = _corrections([alert])[alert.pk]
-    alert.correction = next(iter(said), None)
+    alert.said = _corrections([alert])[alert.pk]
     given = answers.current(alert).get(member.pk)
     told = {"choice": given.choice, "note": given.note} if given else {}
     form = AnswerForm(request.POST or None, initial=told)
@@ -157,7 +156,7 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
         affected = Answer.Choice.AFFECTED.value
         hit = form.cleaned_data["choice"] == affected and told.get("choice") != affected
         return redirect("warning-report" if hit and alert.release else "warning", pk=alert.pk)
-    for one in (alert, *said):
+    for one in (alert, *alert.said):
         fanout.mark_seen(one, member)
     listed = _listed(alert, member)
     return render(
@@ -165,7 +164,7 @@ def warning(request: MemberRequest, pk: str) -> HttpResponse:
         "alerts/warning.html",
         {
             "alert": alert,
-            "corrections": said,
+            "corrections": alert.said,
             "form": form,
             "answer": given,
             "choices": Answer.Choice,

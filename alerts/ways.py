@@ -14,10 +14,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from alerts import audience, confirming, endpoints, mailing, tasks
+from alerts import audience, confirming, endpoints, mailing, subscriptions, tasks
 from alerts.channels import CHANNELS
 from alerts.forms import EndpointForm, MailFloorForm, NewEndpointForm
-from alerts.models import Delivery, Endpoint
+from alerts.models import Delivery, Endpoint, Subscription
 from alerts.severity import Severity
 from crc.members.access import MemberRequest, for_members
 
@@ -239,11 +239,13 @@ def mails(request: HttpRequest, token: str) -> HttpResponse:
     if request.POST.get("List-Unsubscribe") == "One-Click":
         mailing.choose(reader, Severity.CRITICAL)
         return HttpResponse(status=204)
-    initial = {"severity": mailing.floor(reader).value}
-    form = MailFloorForm(request.POST or None, initial=initial)
+    wish = mailing.chosen(reader) or Subscription()
+    form = MailFloorForm(request.POST or None, initial={"severity": wish.floor})
     saved = request.method == "POST" and form.is_valid()
     if saved:
         mailing.choose(reader, Severity(form.cleaned_data["severity"]))
-    context = {"reader": reader, "form": form, "saved": saved}
+        wish = mailing.chosen(reader) or wish
+    said = subscriptions.in_words(wish)
+    context = {"reader": reader, "form": form, "saved": saved, "chosen": said}
     status = 422 if form.is_bound and not saved else 200
     return render(request, "alerts/ways/mails.html", context, status=status)

@@ -1,6 +1,7 @@
 """Warnings and answers, and what makes two reports one story."""
 
 import uuid
+from collections.abc import Sequence
 from typing import ClassVar
 
 from django.db import models
@@ -124,8 +125,8 @@ class Alert(models.Model):
     attack = models.CharField(max_length=20, blank=True)
     systems = models.JSONField(default=list, blank=True)
     raised_at = models.DateTimeField(default=timezone.now)
-    # Found for a page: the last that was said about this warning since.
-    correction: "Alert | None" = None
+    # Found for a page: what was said about this warning since, newest first.
+    said: "Sequence[Alert]" = ()
 
     class Meta:
         ordering: ClassVar = ["-raised_at"]
@@ -151,6 +152,12 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def correction(self) -> "Alert | None":
+        """Where it stands: what called it off, whatever was said after that, or else the last."""
+        closing = [one for one in self.said if one.kind in self.CLOSING]
+        return next(iter([*closing, *self.said]), None)
 
     @property
     def closed(self) -> bool:

@@ -172,6 +172,15 @@ def test_an_all_clear_closes_the_warning_and_keeps_indicators_and_answers(
     path = f"/desk/{warned.submission.reference}/correct/update/"
     late = port.client("desk").post(path, {"text": "More.", "confirmed": "yes"})
     assert late.status_code == 422
+    # A value can be taken back still; that opens the warning for nobody again, nor alarms anybody.
+    correct(port, warned, "withdrawal", what=OTHER)
+    inbox = south.get("/warnings/").content.decode()
+    assert "Nothing waits for your answer" in inbox
+    assert "All clear" in inbox
+    page = port.client("anchor").get(f"/warnings/{first.pk}/").content.decode()
+    assert "asks for no answer any more" in page
+    assert 'name="choice"' not in page
+    assert [a.severity for a in port.warnings()].count("critical") == 3
     # The railway's mail was not out at the first update; closed, neither goes out any more.
     Delivery.objects.filter(state=Delivery.State.WAITING).update(next_try_at=timezone.now())
     port.sweep()

@@ -208,6 +208,12 @@ def test_a_reader_of_mails_asks_for_fewer_and_critical_ones_still_come(
         assert reader.post(page, {"List-Unsubscribe": "One-Click"}).status_code == 204
     else:
         assert "Saved" in told(reader.post(page, {"severity": "critical"}))
+        # What the member's people have chosen for the address holds on, and the page says so.
+        Subscription.objects.update(floor="low", digest="daily", digest_hour=7)
+        shown = reader.get(page)
+        assert re.search(r'value="low"[^>]* checked', shown.content.decode())
+        assert "everything from low up, in one message a day at 07:00" in told(shown)
+        Subscription.objects.update(floor="critical", digest="")
     assert Client().get(f"{page[:-4]}x/").status_code == 404
 
     port.file("rail", attack="denial", system_yard="", system_website="down", warn_now="yes")
