@@ -50,7 +50,7 @@ def sources(alert: Alert) -> QuerySet[Organisation]:
     return Organisation.objects.filter(pk__in=told.values("source"))
 
 
-# Of a delivery or an answer: whether it is one of theirs.
+# Of a delivery, an answer or a ladder: whether it is one of theirs.
 OF_A_SOURCE: Final = Exists(
     Submission.objects.filter(
         Q(release__alerts=OuterRef("alert")) | Q(corroborations__alerts=OuterRef("alert")),

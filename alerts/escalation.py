@@ -5,6 +5,7 @@ killed in it leaves all as it was, and killed after it leaves deliveries that th
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -98,8 +99,22 @@ def _climb_some() -> int:
         still = Escalation.objects.filter(pk__in=pks, state__in=Escalation.OPEN)
         still.update(**move._asdict(), moved_at=now)
     for (alert, step), addresses in calls.items():
-        fanout.deliver(alert, addresses, step=step, at_once=True)
+        fanout.deliver(alert, _to_call(alert, addresses), step=step, at_once=True)
     return len(rows)
+
+
+def _to_call(alert: Alert, called: Sequence[Address]) -> Sequence[Address]:
+    """These, but of those who reported it only the addresses that others have too."""
+    knowing = {*audience.sources(alert).values_list("pk", flat=True)}
+    if knowing.isdisjoint(to.organisation_id for to in called):
+        return called
+    others = alert.deliveries.filter(~audience.OF_A_SOURCE, step=0).order_by()
+    theirs = {*others.values_list("channel", "address")}
+    return [
+        to
+        for to in called
+        if to.organisation_id not in knowing or (to.channel, to.address) in theirs
+    ]
 
 
 def _next(row: Escalation, pause: LadderPause | None, rungs: list[Rung], now: datetime) -> _Move:
@@ -120,7 +135,7 @@ def _next(row: Escalation, pause: LadderPause | None, rungs: list[Rung], now: da
 
 def _tell_the_desk(now: datetime) -> int:
     """A word to the desk for each warning whose ladders have ended; how many words."""
-    untold = Escalation.objects.filter(state=State.ENDED, told=False)
+    untold = _unanswered().filter(told=False)
     ended = untold.exclude(alert__kind=Alert.Kind.DRILL).values_list("alert", flat=True)
     words = Alert.objects.filter(kind=Alert.Kind.SERVICE)  # corrections are about it, too
     lately = words.filter(raised_at__range=(now - DESK_WINDOW, now))
@@ -133,7 +148,7 @@ def _tell_the_desk(now: datetime) -> int:
 
 @transaction.atomic
 def _tell(about: UUID) -> int:
-    untold = Escalation.objects.filter(alert=about, state=State.ENDED, told=False)
+    untold = _unanswered().filter(alert=about, told=False)
     count = untold.update(told=True)
     if not count:
         return 0  # another sweep has told
@@ -162,9 +177,14 @@ def _untold(count: int) -> str:
     return kept("%(count)s members have not answered a critical warning") % {"count": count}
 
 
+def _unanswered() -> QuerySet[Escalation]:
+    """Ladders that ended; of who reported it nobody wants an answer."""
+    return Escalation.objects.filter(~audience.OF_A_SOURCE, state=State.ENDED)
+
+
 def unanswered(limit: int) -> list[Escalation]:
     """Whose ladders ended without an answer, for the desk's queue; the newest first."""
-    ended = Escalation.objects.filter(state=State.ENDED).exclude(alert__kind=Alert.Kind.DRILL)
+    ended = _unanswered().exclude(alert__kind=Alert.Kind.DRILL)
     return list(ended.select_related("alert", "organisation").order_by("-moved_at", "pk")[:limit])
 
 

@@ -1,7 +1,7 @@
 """From one warning to a row for every address, in the transaction that raises it."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from django.db import transaction
@@ -52,8 +52,7 @@ def raise_alert(
     to = audience.addresses(audience.members(group, Tlp(release.tlp), silent=silent))
     deliver(alert, [*to, *audience.shared(silent, to)] if silent else to)
     if severity is Severity.CRITICAL:
-        knowing = set(audience.sources(alert).values_list("pk", flat=True))
-        ladder.begin(alert, {address.organisation_id for address in to} - knowing)
+        _begin_ladders(alert, to)
     audit.record(
         "alert.raised",
         actor="hub",
@@ -63,6 +62,16 @@ def raise_alert(
         release=str(release.pk),
     )
     return alert
+
+
+def _begin_ladders(alert: Alert, to: Collection[audience.Address]) -> None:
+    """Of all who are told. Who reported it knows; its ladder is climbed as far as others read
+    along at the same address, to whom its silence would tell who reported."""
+    sources = list(audience.sources(alert))
+    knowing = {source.pk for source in sources}
+    others = [address for address in to if address.organisation_id not in knowing]
+    read_along = {source.pk for source in sources if audience.shared(source, others)}
+    ladder.begin(alert, {address.organisation_id for address in others} | read_along)
 
 
 def deliver(

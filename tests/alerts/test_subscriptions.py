@@ -160,7 +160,9 @@ def test_what_is_critical_passes_every_filter(port: Port, chosen: dict[str, Any]
 def test_only_critical_is_said_in_words(port: Port) -> None:
     south = port.client("south")
     said = south.post("/warnings/wishes/mine/preview/", {**CHOICES, "floor": "critical"})
-    assert "You get only what is critical or touches what is yours, at once." in said.content.decode()
+    assert (
+        "You get only what is critical or touches what is yours, at once." in said.content.decode()
+    )
     choose(port, "south", floor="critical")
     for page in ("/warnings/wishes/", "/warnings/wishes/mine/"):
         assert "only what is critical" in south.get(page).content.decode()

@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.core import mail
 from django.utils import timezone
 
-from alerts import audience, fanout
+from alerts import audience, escalation, fanout
 from alerts.channels import signing
-from alerts.models import Alert, Asset, Endpoint
+from alerts.models import Alert, Asset, Delivery, Endpoint, Escalation
 from crc.members.models import Contact
 from sharing.models import ListedValue, Release, Report
 from sharing.release import NotReleasable, check_words
@@ -187,6 +188,34 @@ def test_a_shared_mailbox_is_not_told_by_silence_who_reported(port: Port) -> Non
         counts.append([m.to for m in mail.outbox[before:]].count([soc]))
         assert [f"duty@{slug}.example"] not in [m.to for m in mail.outbox[before:]]
     assert counts == [3, 3]
+
+
+def test_nor_is_it_told_by_whose_ladder_is_climbed(port: Port) -> None:
+    soc, members = "soc@watchers.example", ("north", "south", "rail")
+    for slug in members:
+        Contact.objects.create(organisation=port.organisations[slug], email=soc, name="SOC")
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        port.file("north", warn_now="yes")
+        port.file("south")  # the second story makes a source of one who was called for the first
+        port.sweep()
+        mail.outbox.clear()
+        clock.shift(timedelta(minutes=5))
+        port.sweep()
+        called = Delivery.objects.filter(step=1, address=soc)
+        assert called.exists()
+        for alert in {row.alert for row in called}:
+            of_this = called.filter(alert=alert)
+            assert {row.organisation.slug for row in of_this} == {*members}
+        told = [m.to[0] for m in mail.outbox]
+        assert "duty@north.example" not in told
+        while Escalation.objects.filter(state__in=Escalation.OPEN).exists():
+            clock.shift(timedelta(minutes=30))
+            port.sweep()
+    north = port.organisations["north"]
+    # What has ended there is no unanswered call to the desk.
+    assert Escalation.objects.filter(organisation=north, state="ended").exists()
+    assert north not in [row.organisation for row in escalation.unanswered(100)]
+    assert not Escalation.objects.filter(organisation=north, told=True).exists()
 
 
 def test_what_another_member_owns_goes_to_nobodys_firewall_and_its_owner_is_told(
