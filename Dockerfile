@@ -17,4 +17,4 @@ ENV PATH=/srv/hub/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 C
 USER hub
 VOLUME /var/lib/hub
 EXPOSE 8000
-CMD ["uvicorn", "crc.asgi:app", "--http", "crc.wire:Protocol", "--host", "0.0.0.0", "--port", "8000", "--no-server-header", "--lifespan", "off"]
+CMD ["uvicorn", "crc.asgi:app", "--http", "crc.wire:Protocol", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--no-server-header", "--lifespan", "off"]

@@ -6,6 +6,7 @@ Bodies are read here, and TAXII's only from who has a key, so that no sender hol
 
 import asyncio
 import os
+from collections.abc import Callable
 
 import django
 from a2wsgi import WSGIMiddleware
@@ -18,12 +19,14 @@ from asgiref.typing import (
 )
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.http import parse_cookie
 from django.template.loader import render_to_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "crc.settings")
 django.setup()
 
 from crc import bodies  # noqa: E402 - needs the settings
+from crc.members.access import has_session  # noqa: E402
 from crc.wsgi import hub  # noqa: E402
 from sharing.taxii import app as taxii  # noqa: E402
 from sharing.taxii.negotiation import MAX_CONTENT_LENGTH  # noqa: E402
@@ -64,10 +67,12 @@ async def _with_body(
     if not bodies.is_sent(scope):
         await inner(scope, receive, send)
         return
-    body, is_taxii = bodies.Body(), inner is _taxii
+    is_taxii = inner is _taxii
+    known = is_taxii or await _has_logged_in(scope)
+    body = bodies.Body(bodies.KNOWN if known else bodies.UNKNOWN)
     most = MAX_CONTENT_LENGTH if is_taxii else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     try:
-        await body.read(scope, receive, most=most)
+        await body.read(scope, receive, most=most if known else min(most, bodies.SMALL))
         await inner(body.described(scope), body.replayed(receive), send)
     except bodies.Refused as refusal:
         say = _refuse_taxii if is_taxii else _refuse_page
@@ -90,11 +95,20 @@ async def _taxii_with_body(
 
 
 async def _has_key(scope: HTTPScope) -> bool:
-    header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-    if not header:
-        return False
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_taxii.executor, taxii.knows, header.decode("latin-1"))
+    """Whether a TAXII request comes with a live key."""
+    header = bodies.header(scope, b"authorization").decode("latin-1")
+    return bool(header) and await _asked(taxii.knows, header)
+
+
+async def _has_logged_in(scope: HTTPScope) -> bool:
+    """Whether a page's request comes with a session; the page itself asks whose it is now."""
+    cookies = parse_cookie(bodies.header(scope, b"cookie").decode("latin-1"))
+    session = cookies.get(settings.SESSION_COOKIE_NAME, "")
+    return bool(session) and await _asked(has_session, session)
+
+
+async def _asked(knows: Callable[[str], bool], word: str) -> bool:
+    return await asyncio.get_running_loop().run_in_executor(_taxii.executor, knows, word)
 
 
 async def _refuse_taxii(refusal: bodies.Refused, send: ASGISendCallable) -> None:

@@ -6,6 +6,7 @@ senders dawdle.
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from asgiref.typing import (
@@ -17,10 +18,12 @@ from asgiref.typing import (
 )
 from django.conf import settings
 
-# Every form of ours as people fill it; what is longer shares MAX_HELD with the others.
+# Every form that is there for who has not logged in; what is longer is not taken from them.
 SMALL: Final = 256 * 1024
-# All longer bodies together that are held in memory at one time, in bytes.
-MAX_HELD: Final = 128 * 1024 * 1024
+# All bodies together that are held in memory at one time, in bytes: of who has logged in or has a
+# key, and of anybody else.
+MAX_KNOWN: Final = 128 * 1024 * 1024
+MAX_UNKNOWN: Final = 32 * 1024 * 1024
 # A client that is refused while it still sends sees a broken connection, not the reason: so much
 # is taken from it, and so long, and thrown away.
 MAX_THROWN_AWAY: Final = 40 * 1024 * 1024
@@ -39,15 +42,37 @@ class Gone(Exception):
     """The sender left in the middle; nobody waits for an answer."""
 
 
-class _Held:
-    """How many bytes of long bodies are in memory now. For the event loop alone."""
+@dataclass
+class Pool:
+    """The bodies of one kind of sender that are in memory, of ``most`` bytes together.
 
-    total = 0
+    ``reading`` are those that still come, in the order in which they began. For the event loop
+    alone.
+    """
+
+    most: int
+    held: int = 0
+    reading: "dict[Body, None]" = field(default_factory=dict)
+
+    def make_room(self, size: int, body: "Body") -> None:
+        """Room for so many bytes more of one body. What is longest on its way is given up for it:
+        who dawdles must not keep out who does not. Raises Refused (503)."""
+        for other in [*self.reading] if self.held + size > self.most else ():
+            if other is not body:
+                other.give_up()
+            if self.held + size <= self.most:
+                return
+        if self.held + size > self.most:
+            raise _busy()
+
+
+KNOWN: Final = Pool(MAX_KNOWN)
+UNKNOWN: Final = Pool(MAX_UNKNOWN)
 
 
 def is_sent(scope: HTTPScope) -> bool:
     """Whether a body comes with this request."""
-    return _header(scope, b"transfer-encoding") != b"" or _header(scope, b"content-length") not in {
+    return header(scope, b"transfer-encoding") != b"" or header(scope, b"content-length") not in {
         b"",
         b"0",
     }
@@ -56,52 +81,65 @@ def is_sent(scope: HTTPScope) -> bool:
 class Body:
     """The whole body of one request, held while the request lasts."""
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._length = self._counted = 0
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._bytes = bytearray()
+        self._length = 0
+        self._given_up = False
 
     async def read(self, scope: HTTPScope, receive: ASGIReceiveCallable, *, most: int) -> None:
         """Read it all, ``most`` bytes at most. Raises Refused (408, 413, 503) and Gone."""
-        digits = _header(scope, b"content-length")
+        digits = header(scope, b"content-length")
         if digits.isdigit() and int(digits) > most:
-            raise _too_large(most)
+            raise self._too_large(most)
+        self._pool.reading[self] = None
         try:
-            async with asyncio.timeout(settings.BODY_SECONDS):
+            async with asyncio.timeout(settings.BODY_SECONDS) as self._patience:
                 await self._read(receive, most)
         except TimeoutError:
-            raise Refused(
-                408,
-                "Too slow",
-                f"The request did not arrive within {settings.BODY_SECONDS} seconds; nothing was "
-                "stored. Send it again, in smaller parts if the line is slow.",
-            ) from None
+            raise _busy() if self._given_up else _too_slow() from None
+        finally:
+            self._pool.reading.pop(self, None)
 
     async def _read(self, receive: ASGIReceiveCallable, most: int) -> None:
         more = True
         while more:
             message = await receive()
+            if self._given_up:  # between the decision and its timeout
+                raise TimeoutError
             if message["type"] != "http.request":
                 raise Gone
             more = message.get("more_body", False)
             self._take(message.get("body", b""), most)
 
     def _take(self, part: bytes, most: int) -> None:
+        if self._length + len(part) > most:
+            raise self._too_large(most)
+        self._pool.make_room(len(part), self)
+        self._pool.held += len(part)
         self._length += len(part)
-        if self._length > most:
-            raise _too_large(most)
-        counted = max(0, self._length - SMALL)
-        if counted and _Held.total + counted - self._counted > MAX_HELD:
-            raise Refused(
-                503, "Busy", "Too many large requests at one time; nothing was stored. Try again."
-            )
-        _Held.total += counted - self._counted
-        self._counted = counted
-        self._parts.append(part)
+        self._bytes += part
+
+    def give_up(self) -> None:
+        """Its room is wanted: stop reading, and refuse it."""
+        self.release()
+        self._given_up = True
+        self._pool.reading.pop(self, None)
+        self._patience.reschedule(asyncio.get_running_loop().time())
 
     def release(self) -> None:
         """The request is over."""
-        _Held.total -= self._counted
-        self._parts, self._counted = [], 0
+        self._pool.held -= self._length
+        self._bytes, self._length = bytearray(), 0
+
+    def _too_large(self, most: int) -> Refused:
+        known = self._pool is KNOWN
+        return Refused(
+            413,
+            "Too large",
+            f"Send at most {most} bytes at a time{'' if known else '; log in first to send more'}. "
+            "Nothing was stored.",
+        )
 
     def described(self, scope: HTTPScope) -> HTTPScope:
         """The scope of the same request with the length that is known now."""
@@ -109,8 +147,8 @@ class Body:
 
     def replayed(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
         """``receive`` for an application: the body in one piece, then what really comes."""
-        whole = [b"".join(self._parts)]
-        self._parts = []
+        whole = [bytes(self._bytes)]
+        self._bytes = bytearray()
 
         async def receiving() -> ASGIReceiveEvent:
             if whole:
@@ -187,9 +225,21 @@ def _with_length(scope: HTTPScope, length: int) -> HTTPScope:
     return cast(HTTPScope, {**scope, "headers": headers})
 
 
-def _header(scope: HTTPScope, wanted: bytes) -> bytes:
+def header(scope: HTTPScope, wanted: bytes) -> bytes:
+    """One header's value, empty when it was not sent."""
     return next((value for name, value in scope["headers"] if name == wanted), b"")
 
 
-def _too_large(most: int) -> Refused:
-    return Refused(413, "Too large", f"Send at most {most} bytes at a time; nothing was stored.")
+def _too_slow() -> Refused:
+    return Refused(
+        408,
+        "Too slow",
+        f"The request did not arrive within {settings.BODY_SECONDS} seconds; nothing was stored. "
+        "Send it again, in smaller parts if the line is slow.",
+    )
+
+
+def _busy() -> Refused:
+    return Refused(
+        503, "Busy", "Too much is being sent at one time; nothing was stored. Try again."
+    )

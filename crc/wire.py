@@ -25,6 +25,7 @@ class Protocol(HttpToolsProtocol):
 
     url = b""  # until it comes
     _head_bytes = 0
+    _idle_bytes = 0  # that came since the last of a body: sizes of chunks, and what follows them
     _refused = False
     _waiting: asyncio.TimerHandle | None = None
 
@@ -43,7 +44,10 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         before = self._waiting
+        self._idle_bytes += len(data)
         super().data_received(data)
+        if self._waiting is None and self._idle_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, f"Send at most {MAX_HEAD_BYTES} bytes after a body.")
         # What a head begins in may end another request's body, and is not counted.
         if before is None or before is not self._waiting:
             return
@@ -61,6 +65,16 @@ class Protocol(HttpToolsProtocol):
         self._head_came()
         super().on_headers_complete()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of the head's. What comes after a body would join them, unasked for by anybody."""
+        if self._waiting:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Part of a body."""
+        self._idle_bytes = 0
+        super().on_body(body)
+
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP."""
         self._refuse(400, msg)
@@ -70,7 +84,7 @@ class Protocol(HttpToolsProtocol):
         self._waiting = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def _head_came(self) -> None:
-        self._head_bytes = 0
+        self._head_bytes = self._idle_bytes = 0
         if self._waiting:
             self._waiting.cancel()
             self._waiting = None

@@ -5,7 +5,10 @@ from functools import wraps
 from typing import Concatenate, ParamSpec
 
 from django.contrib import messages
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.views import redirect_to_login
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import DatabaseError, close_old_connections
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -65,3 +68,17 @@ def for_desk(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespons
         return view(request, *args, **kwargs)  # type: ignore[arg-type]
 
     return guarded  # type: ignore[return-value]  # wraps() keeps the narrower request
+
+
+def has_session(key: str) -> bool:
+    """Whether somebody has logged in under this session's key, asked before a body is read.
+
+    Who that is, and whether it is still a member, the page asks.
+    """
+    close_old_connections()
+    try:
+        return SESSION_KEY in SessionStore(key)
+    except DatabaseError:  # which the answer will say
+        return False
+    finally:
+        close_old_connections()

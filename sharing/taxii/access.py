@@ -8,7 +8,7 @@ import hashlib
 import re
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
 from typing import Any, Final
@@ -76,7 +76,8 @@ def sign_in(token: str) -> ApiKey | None:
         if before is None:
             return None
         if wanted and not state.newest:
-            state = freshness.look(_id_of(wanted, before))
+            # What is known of the key is as old as it was: a change in between counts next time.
+            state = replace(freshness.look(_id_of(wanted, before)), access=state.access)
     else:
         before.key.touch()
     flask.g.caller, flask.g.state = before, state

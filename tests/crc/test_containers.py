@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+from django.urls import reverse
 from django.utils.module_loading import import_string
+
+from crc import runner
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -38,12 +41,30 @@ def test_the_proxy_sends_each_path_to_a_service_and_its_port() -> None:
     assert {path: service for path, service, _ in passed} == {
         "/warnings/events/": "web",
         "^/(taxii2|crc)(/|$)": "taxii",
+        "^/(answer|mails|ok|accounts/password/reset/key)/": "web",
         "/": "web",
     }
     for _, service, port in passed:
         command = COMPOSE["services"][service]["command"]
         assert command[command.index("--port") + 1] == port
         assert service in COMPOSE["services"]["proxy"]["depends_on"]
+
+
+def test_links_that_let_in_who_has_them_are_in_no_log() -> None:
+    """Theirs are the only paths with a token; django.request logs errors alone."""
+    secret = {
+        str(one.pattern).partition("<")[0]
+        for one in (*import_string("alerts.urls.urlpatterns"),)
+        if "<str:token>" in str(one.pattern)
+    }
+    secret.add(reverse("account_reset_password_from_key", args=["a", "b"])[1:].partition("a-b")[0])
+    proxy = (ROOT / "deploy" / "nginx.conf").read_text()
+    [paths] = re.findall(r"location ~ (\S+) \{\s+access_log off;\s+error_log /dev/null;", proxy)
+    assert [path for path in secret if not re.match(paths, f"/{path}")] == []
+    started = [COMPOSE["services"]["web"]["command"], runner.web("h", 1).command]
+    started.append(re.findall(r"CMD (.+)", (ROOT / "Dockerfile").read_text())[-1])
+    for command in started:
+        assert "--no-access-log" in command
 
 
 @pytest.mark.parametrize("name", OURS)

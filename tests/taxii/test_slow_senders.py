@@ -3,10 +3,16 @@
 import contextlib
 import http.client
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+
+from crc import bodies
 from crc.asgi import THREADS
 from tests.taxii.conftest import TAXII, Served
 
@@ -90,3 +96,54 @@ def test_a_body_that_grows_too_large_is_refused(hub: Served, settings: Any) -> N
     start = b"POST /report/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
     with sending(hub, start + b"800\r\n" + b"x" * 2_048 + b"\r\n") as (line,):
         assert answer(line)[0] == 413
+
+
+LONG = LOGIN.replace(b": 500", b": %d")
+
+
+def test_of_who_has_not_logged_in_no_long_body_is_taken(hub: Served) -> None:
+    long = LONG % (bodies.SMALL + 1)
+    store = SessionStore()
+    store[SESSION_KEY] = "1"
+    store.save()
+    session = str(store.session_key).encode()
+    known = long.replace(b"\r\n\r\n", b"\r\nCookie: sessionid=" + session + b"\r\n\r\n", 1)
+    forged = long.replace(b"\r\n\r\n", b"\r\nCookie: sessionid=" + b"x" * 32 + b"\r\n\r\n", 1)
+    rest = b"x" * (bodies.SMALL - 5)
+    with sending(hub, long, forged, known + rest) as (line, other, member):
+        for one in (line, other):
+            status, _, body = answer(one)
+            assert (status, b"log in first" in body) == (413, True)
+        assert answer(member)[0] == 403  # the page asks for its token
+
+
+def test_who_dawdles_makes_room_for_who_does_not(
+    hub: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies.UNKNOWN, "most", 1_000)
+    monkeypatch.setattr(bodies.KNOWN, "most", 1_000)
+    begun = LONG % 500 + b"x" * 400
+    with sending(hub, begun) as (first,):
+        until(lambda: bodies.UNKNOWN.held == 406)
+        with sending(hub, begun) as (second,):
+            until(lambda: bodies.UNKNOWN.held == 812)
+            # Who has a key is not concerned.
+            assert hub.get("/taxii2/", headers={"Accept": TAXII}).status == 200
+            with sending(hub, LOGIN + b"x" * 494) as (line,):
+                assert answer(line)[0] == 403
+            status, _, body = answer(first)
+            assert (status, b"Try again" in body) == (503, True)
+            second.sendall(b"x" * 94)
+            assert answer(second)[0] == 403
+        with sending(hub, LONG % 1_200 + b"x" * 1_194) as (line,):
+            assert answer(line)[0] == 503
+    until(lambda: bodies.UNKNOWN.held == bodies.KNOWN.held == 0)
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Fails after a long while."""
+    for _ in range(PATIENCE * 100):
+        if done():
+            return
+        time.sleep(0.01)
+    raise AssertionError("not in time")

@@ -61,3 +61,23 @@ def test_requests_of_one_connection_are_each_answered(hub: Served) -> None:
         got = b"".join(iter(lambda: line.recv(65_536), b""))
     assert got.count(b"HTTP/1.1 422 ") == 1
     assert got.count(b"HTTP/1.1 200 ") == 1
+
+
+def pour(line: socket.socket, part: bytes) -> None:
+    """More of it than fits between two ends that do not read."""
+    for _ in range(2_000):
+        line.sendall(part * (16 * 1024 // len(part)))
+
+
+def test_what_comes_after_a_body_fills_no_memory_and_is_no_header(hub: Served) -> None:
+    post = b"POST /accounts/login/ HTTP/1.1\r\nHost: hub\r\nTransfer-Encoding: chunked\r\n"
+    endless = post + b"\r\n1\r\nx\r\n0\r\n"
+    with sending(hub, endless, endless + b"X-Long: ", post + b"\r\n1;x=") as lines:
+        for line, part in zip(lines, (b"X-T: 1\r\n", b"x", b"y"), strict=True):
+            with pytest.raises(ConnectionError):
+                pour(line, part)
+    smuggled = f"Authorization: Bearer {hub.keys['RW']}\r\nConnection: close\r\n".encode()
+    get = HEAD % (b"/taxii2/", TAXII.encode())
+    late = get + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n" + smuggled + b"\r\n"
+    with sending(hub, late) as (line,):
+        assert answer(line)[0] == 401
