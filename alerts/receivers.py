@@ -32,9 +32,12 @@ _SEEN_AT_THE_DESK: Final = frozenset(
 
 
 @receiver(accepted, dispatch_uid="alerts.triage")
-def triage_what_came_in(sender: object, *, submission_id: str, **kwargs: object) -> bool:
+def triage_what_came_in(
+    sender: object, *, submission_id: str, by_person: bool, **kwargs: object
+) -> bool:
     """Ring for triage; False when the broker is down and the sweep has to."""
-    return tasks.ring(tasks.triage_submission, submission_id)
+    task = tasks.triage_report if by_person else tasks.triage_post
+    return tasks.ring(task, submission_id)
 
 
 @receiver(owned, dispatch_uid="alerts.assets")

@@ -2,12 +2,15 @@
 the sweep, run by beat or by hand, finds what the rows say is due.
 
 Two queues: one that hangs on nobody (triage, the sweep), and one, worked by processes of its own,
-in which a channel may wait for the world outside.
+in which a channel may wait for the world outside. What people report comes first; what tools post,
+a thousand objects at a time, is one thread's work at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from threading import Lock
+from time import monotonic
+from typing import Any, Final
 
 from celery.signals import worker_shutting_down
 from django.utils import timezone
@@ -20,10 +23,29 @@ from crc.celery import ring as ring
 from sharing import tally
 from sharing.tasks import open_waiting
 
+# Held by who looks at what tools have posted.
+_patiently: Final = Lock()
+# So long a sweep opens and triages what tools have posted. The next goes on with it.
+MOST_SECONDS: Final = 20.0
 
-@app.task(name="alerts.tasks.triage_submission")  # type: ignore[untyped-decorator]
-def triage_submission(submission_id: str) -> None:
-    """Assess one submission and send what it raises."""
+
+@app.task(name="alerts.tasks.triage_report")  # type: ignore[untyped-decorator]
+def triage_report(submission_id: str) -> None:
+    """Assess what a person has sent, and send what it raises."""
+    _triage(submission_id)
+
+
+@app.task(name="alerts.tasks.triage_post")  # type: ignore[untyped-decorator]
+def triage_post(submission_id: str) -> None:
+    """Assess what a tool has sent, unless that is being done for another: the sweep comes to it."""
+    if _patiently.acquire(blocking=False):
+        try:
+            _triage(submission_id)
+        finally:
+            _patiently.release()
+
+
+def _triage(submission_id: str) -> None:
     for alert in triage.triage(submission_id):
         ring_for(alert)
 
@@ -38,9 +60,11 @@ def deliver(channel: str) -> None:
 @app.task(name="alerts.tasks.sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
     """Find what the doorbell missed and ring for it; sending is the senders' work."""
-    _, troubles = _decide()
-    for channel in outbox.channels_due():
-        ring(deliver, channel)
+    troubles: list[Exception] = []
+    for part in (_urgent, _patient):
+        part(troubles)
+        for channel in outbox.channels_due():
+            ring(deliver, channel)
     _tell(troubles)
 
 
@@ -52,42 +76,63 @@ def stop_sending(**kwargs: Any) -> None:
 
 def run_sweep() -> dict[str, int]:
     """Open, triage and send what waits; returns how many of each. Safe to run twice at once."""
-    counts, troubles = _decide()
+    troubles: list[Exception] = []
+    urgent, patient = _urgent(troubles), _patient(troubles)
+    counts = {**patient, "triaged": urgent + patient["triaged"]}
     counts["sent"] = sum(sending.drain(channel) for channel in outbox.channels_due())
     _tell(troubles)
     return counts
 
 
-def _decide() -> tuple[dict[str, int], list[Exception]]:
-    """What is due, and what went wrong. One thing that cannot be done must not hold up the others:
-    nobody would be called because one submission cannot be read."""
-    troubles: list[Exception] = []
-    now = timezone.now()
-    counts = {"opened": open_waiting(), "triaged": _triage_waiting(troubles), "jumps": 0}
-    with _noting(troubles):
-        counts["jumps"], warned = jumps.find(now)
-        for alert in warned:
-            ring_for(alert)
-    with _noting(troubles):
-        tally.tidy(now)
+def _urgent(troubles: list[Exception]) -> int:
+    """People's reports, and what has become due; how many were triaged. What goes wrong is noted:
+    one thing that cannot be done must not hold up the others, or nobody would be called because
+    one submission cannot be read."""
+    done = _triage_waiting(troubles, triage.waiting(people=True))
     for stage in (escalation.climb, outbox.keep_up, folding.fold, outbox.promote):
         with _noting(troubles):
             stage()
-    return counts, troubles
+    return done
 
 
-def _triage_waiting(troubles: list[Exception]) -> int:
+def _patient(troubles: list[Exception]) -> dict[str, int]:
+    """What tools have posted, for a while; nothing while another thread is at it."""
+    now, until = timezone.now(), monotonic() + MOST_SECONDS
+    counts = {"opened": 0, "triaged": 0, "jumps": 0}
+    if not _patiently.acquire(blocking=False):
+        return counts
+
+    def in_time() -> bool:
+        return monotonic() < until
+
+    try:
+        counts["opened"] = open_waiting(in_time)
+        counts["triaged"] = _triage_waiting(troubles, triage.waiting(people=False), in_time)
+        with _noting(troubles):
+            counts["jumps"], warned = jumps.find(now)
+            for alert in warned:
+                ring_for(alert)
+        with _noting(troubles):
+            tally.tidy(now)
+    finally:
+        _patiently.release()
+    return counts
+
+
+def _triage_waiting(
+    troubles: list[Exception], waiting: list[str], in_time: Callable[[], bool] = lambda: True
+) -> int:
     done = 0
-    for submission_id in triage.waiting():
+    for submission_id in waiting:
+        if not in_time():
+            break
         with _noting(troubles):
             try:
-                raised = triage.triage(submission_id)
+                _triage(submission_id)
             except Exception as error:
                 if not faults.passes(error):
                     triage.leave_to_the_desk(submission_id)
                 raise
-            for alert in raised:
-                ring_for(alert)
             done += 1
     return done
 

@@ -6,6 +6,8 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from alerts import corroboration, fanout
@@ -14,7 +16,7 @@ from alerts.severity import Severity, assess
 from crc.members.models import Group, User
 from crc.members.retold import kept
 from crc.ordering import take_the_pen
-from sharing.models import Release, Report, Submission
+from sharing.models import Door, Release, Report, Submission
 from sharing.release import SOURCE, Draft, NotReleasable, Terms, draft, release
 from sharing.stix.markings import Tlp
 from sharing.stix.port import AttackKind
@@ -55,9 +57,15 @@ def leave_to_the_desk(submission_id: str) -> None:
     _hold(submission, kept("The hub could not assess this by itself; the desk decides."))
 
 
-def waiting(limit: int = 100) -> list[str]:
-    """Submissions that nobody has triaged, oldest first: the doorbell did not ring."""
-    rows = Submission.objects.filter(triaged_at=None).order_by("received_at")
+def waiting(*, people: bool, limit: int = 100) -> list[str]:
+    """Submissions that nobody has triaged, of ``people`` or of tools: the doorbell did not ring.
+
+    Each member's oldest first, then each one's second: who sends many waits for itself.
+    """
+    door = Q(door=Door.FORM) if people else ~Q(door=Door.FORM)
+    turn = Window(RowNumber(), partition_by="source", order_by=["received_at", "pk"])
+    rows = Submission.objects.filter(door, triaged_at=None).annotate(turn=turn)
+    rows = rows.order_by("turn", "received_at")
     return [str(pk) for pk in rows.values_list("pk", flat=True)[:limit]]
 
 

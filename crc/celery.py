@@ -40,8 +40,13 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     timezone="UTC",
-    # Sending waits for the world outside; nothing else may wait for it.
-    task_routes={"alerts.tasks.deliver": {"queue": "deliver"}},
+    task_routes={
+        # Sending waits for the world outside; nothing else may wait for it.
+        "alerts.tasks.deliver": {"queue": "deliver"},
+        # What tools post waits for what people report (0 is the first, on Redis).
+        "alerts.tasks.triage_post": {"priority": 9},
+        "sharing.tasks.open_envelope": {"priority": 9},
+    },
     beat_scheduler="crc.beat:Scheduler",
     beat_schedule={
         "sweep": {

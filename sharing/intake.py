@@ -159,7 +159,10 @@ def _noted(result: Result, item: Item) -> Result:
 
 def _announce(submission: Submission) -> None:
     """Ring the doorbell. Nobody listening is no reason to fail: the row is the letter."""
-    for receiver, outcome in accepted.send_robust(Submission, submission_id=str(submission.pk)):
+    told = accepted.send_robust(
+        Submission, submission_id=str(submission.pk), by_person=submission.door == Door.FORM
+    )
+    for receiver, outcome in told:
         if isinstance(outcome, Exception):
             log.warning(
                 "submission %s: %s did not hear of it: %s",

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.dispatch import Signal
 
-# Sent after commit, with ``submission_id`` (a UUID as text).
+# Sent after commit, with ``submission_id`` (a UUID as text) and ``by_person``: whether a person
+# reports it.
 accepted = Signal()
 
 # Asked for what members own on the internet: ``organisation`` is one, or None for all that are

@@ -176,7 +176,7 @@ def warn(request: MemberRequest, reference: str) -> HttpResponse:
     if "sure" not in request.POST:
         messages.error(request, _("Nobody was warned: tick “Yes, warn every member now” first."))
     elif allow_warning(found, actor=request.user):
-        accepted.send_robust(Submission, submission_id=str(found.pk))
+        accepted.send_robust(Submission, submission_id=str(found.pk), by_person=True)
         messages.success(request, _("The port is being warned, without your name."))
     elif Report.objects.filter(pk=found.pk, state=Report.State.DECLINED).exists():
         messages.error(

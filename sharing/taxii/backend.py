@@ -37,6 +37,7 @@ from sharing.taxii.negotiation import (
 from sharing.taxii.pages import Ready
 from sharing.taxii.paging import Matches, Page, cut, moment, page
 from sharing.taxii.serving import served
+from sharing.taxii.turns import turn
 from sharing.tooluse import recording
 
 # For who posts faster than the workers take in.
@@ -153,14 +154,15 @@ class HubBackend(Backend):  # type: ignore[misc]
         if envelopes.must_wait(objects, len(body)):
             return _left(body, len(objects), collection, key)
         goes_to = intake.destination(collection, key.organisation)
-        receipt = intake.accept(
-            objects,
-            submission=Submission(source=key.organisation, door=Door.TAXII),
-            actor=key,
-            into=goes_to.into,
-            default_tlp=goes_to.default_tlp,
-            at_most=goes_to.at_most,
-        )
+        with turn(key.organisation_id):
+            receipt = intake.accept(
+                objects,
+                submission=Submission(source=key.organisation, door=Door.TAXII),
+                actor=key,
+                into=goes_to.into,
+                default_tlp=goes_to.default_tlp,
+                at_most=goes_to.at_most,
+            )
         return status.complete(receipt.submission)
 
     def get_status(self, api_root: str, status_id: str) -> Answer | None:

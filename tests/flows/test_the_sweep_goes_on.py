@@ -7,7 +7,9 @@ import pytest
 from django.utils import timezone
 
 from alerts import escalation, outbox, tasks, triage
-from sharing.models import Submission
+from crc.celery import app
+from sharing.models import Door, Submission
+from sharing.signals import accepted
 from tests.conftest import Port
 
 PASSED = timedelta(seconds=1)
@@ -48,7 +50,7 @@ def test_it_is_left_to_the_desk_in_the_end_which_is_told(
     Submission.objects.filter(pk=report.pk).update(received_at=long_ago)
     with pytest.raises(ValueError, match="foreseen"):
         port.sweep()
-    assert not triage.waiting()
+    assert not triage.waiting(people=True)
     port.sweep()
     reference = report.submission.reference
     case = port.client("desk").get(f"/desk/{reference}/").content.decode()
@@ -70,3 +72,29 @@ def test_a_stage_that_fails_holds_up_no_other(port: Port, monkeypatch: pytest.Mo
         tasks.run_sweep()
     assert port.warnings()
     assert not outbox.channels_due()
+
+
+def test_a_tool_that_floods_waits_for_itself_and_no_person_for_it(port: Port) -> None:
+    def post(slug: str) -> str:
+        made = Submission.objects.create(source=port.organisations[slug], door=Door.TAXII)
+        return str(made.pk)
+
+    flood = [post("rail") for _ in range(3)]
+    other = post("anchor")
+    report = str(port.file("north").submission.pk)
+    assert triage.waiting(people=True) == [report]
+    assert triage.waiting(people=False) == [flood[0], other, *flood[1:]]
+    accepted.send(None, submission_id=report, by_person=True)
+    accepted.send(None, submission_id=other, by_person=False)
+    assert [task for task, _ in port.rung] == [tasks.triage_report.name, tasks.triage_post.name]
+    # While one thread is at what tools have posted, no other is: all are there for people.
+    with tasks._patiently:
+        tasks.triage_post(other)
+        assert tasks.run_sweep()["triaged"] == 1
+    assert triage.waiting(people=True) == []
+    assert len(triage.waiting(people=False)) == 4
+    tasks.triage_post(other)
+    assert triage.waiting(people=False) == flood
+    assert tasks.run_sweep()["triaged"] == 3
+    assert app.amqp.router.route({}, tasks.triage_post.name)["priority"] == 9
+    assert "priority" not in app.amqp.router.route({}, tasks.triage_report.name)

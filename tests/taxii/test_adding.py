@@ -1,6 +1,7 @@
 """Posting (T083 to T092)."""
 
 import json
+import threading
 import uuid
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from crc.members.models import ApiKey
 from sharing.models import Placement, StixObject, Submission
 from sharing.stix.markings import MARKING_IDS, STATEMENT_IDS, Tlp
+from sharing.taxii import turns
+from tests.alerts.rigs import wait_until
 from tests.patience import without_a_hang
 from tests.taxii.conftest import Served
 from tests.taxii.content import SECOND, THIRD, indicator, later, malware, observable, statement
@@ -310,3 +313,28 @@ def test_a_published_statement_leaves_the_marking_as_it_is(hub: Served, statemen
     assert "published statement" in refusal(
         hub, {**definition, "id": statement_id, "definition_type": "x-scheme"}, to="C1"
     )
+
+
+def test_posts_of_one_member_wait_for_each_other_and_for_so_many_only(hub: Served) -> None:
+    answers: list[int] = []
+
+    def post() -> None:
+        answers.append(hub.post("C4", {"objects": [indicator()]}).status)
+
+    member = ApiKey.authenticate(hub.keys["RW"])
+    assert member
+    with turns._at_the_door:  # somebody's post takes long
+        threads = [threading.Thread(target=post) for _ in range(turns.MOST_IN_LINE)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: turns._in_line[member.organisation_id] == turns.MOST_IN_LINE)
+        late = hub.post("C4", {"objects": [indicator()]})
+        assert (late.status, late.headers["retry-after"]) == (503, "1")
+        assert "Send it again" in late.json["description"]
+        # What is no such post, and other members', is answered meanwhile.
+        assert hub.get(f"{hub.at('C4')}objects/?limit=1", who="RW").status == 200
+        assert answers == []
+    for thread in threads:
+        thread.join()
+    assert answers == [202] * turns.MOST_IN_LINE
+    assert not turns._in_line
