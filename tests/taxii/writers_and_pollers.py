@@ -146,20 +146,24 @@ def own_database() -> Iterator[dict[str, str]]:
 def once(seconds: float, writers: int = 16, kills: int = 1) -> Tally:
     """One run on a hub of its own."""
     with own_database() as settings, running_hub(**settings) as hub:
-        slug = f"w{uuid.uuid4().hex[:8]}"
-        hub.manage("add_member", "Writers", "--slug", slug, "--role", "authority")
-        hub.manage("set_writers", "community-green", "--members", slug)
+        # Two members: of one, no more than eight posts may wait at a time.
+        slugs = [f"w{uuid.uuid4().hex[:8]}" for _ in range(2)]
+        for slug in slugs:
+            hub.manage("add_member", f"Writers {slug}", "--slug", slug, "--role", "authority")
+        hub.manage("set_writers", "community-green", "--members", ",".join(slugs))
         scopes = ("--scope", "taxii:read", "--scope", "taxii:write")
-        key = hub.manage("issue_key", "--member", slug, *scopes).strip()
+        keys = [hub.manage("issue_key", "--member", slug, *scopes).strip() for slug in slugs]
         tally, path = Tally(), "/crc/collections/community-green/objects/"
         writing = [
-            threading.Thread(target=write, args=(Client(hub.base, key), path, tally, number))
+            threading.Thread(
+                target=write, args=(Client(hub.base, keys[number % 2]), path, tally, number)
+            )
             for number in range(writers)
         ]
         polling = [
             threading.Thread(
                 target=poll,
-                args=(Client(hub.base, key), path, tally, seen),
+                args=(Client(hub.base, keys[0]), path, tally, seen),
                 kwargs={"by_next": by_next},
             )
             for seen, by_next in ((tally.by_next, True), (tally.by_date, False))
