@@ -172,8 +172,8 @@ def warn(story: Corroboration) -> Alert | None:
     None when there is nothing new, or when no source has released anything yet: the next release
     of any of these reports asks again.
     """
-    released = _loosest_release(story)
-    if story.members < 2 or story.members <= story.told or released is None:
+    released = to_be_told(story)
+    if released is None:
         return None
     severity = _severity(story, released).raised()
     alert = fanout.raise_alert(
@@ -190,6 +190,11 @@ def warn(story: Corroboration) -> Alert | None:
     story.told = story.members
     story.save(update_fields=["told"])
     return alert
+
+
+def to_be_told(story: Corroboration) -> Release | None:
+    """The release by which to warn of a story; None while there is nothing to say."""
+    return _loosest_release(story) if story.members > max(1, story.told) else None
 
 
 def _campaign(story: Corroboration) -> str:

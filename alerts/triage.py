@@ -97,7 +97,7 @@ def _release_at_once(report: Report, ready: Draft | None) -> list[Alert]:
             return [_warn(made, report)]
     except NotReleasable as obstacle:
         log.warning("report %s waits for the desk", report.submission.reference)
-        Report.objects.filter(pk=report.pk).update(hold_reason=str(obstacle))
+        Report.objects.filter(pk=report.pk).update(hold_reason=str(obstacle), hold_shown=True)
         return []
 
 
@@ -108,6 +108,8 @@ def _corroborate(submission: Submission) -> list[Alert]:
     most = settings.AUTOMATIC_WARNINGS_PER_HOUR
     left = most - corroboration.set_off_by(submission.source) if stories else 0
     for story in stories:
+        if not corroboration.to_be_told(story):
+            continue
         if len(raised) >= left:
             log.warning("%s: its corroboration waits for the desk", submission.reference)
             _hold(
@@ -117,6 +119,7 @@ def _corroborate(submission: Submission) -> list[Alert]:
                     "hour of one member by itself; the desk decides about this one."
                 )
                 % {"most": most},
+                shown=False,  # it would tell who only guesses that somebody else saw it
             )
             break
         warned = corroboration.warn(story)
@@ -124,10 +127,11 @@ def _corroborate(submission: Submission) -> list[Alert]:
     return raised
 
 
-def _hold(submission: Submission, reason: str) -> None:
-    """Say why a report that is still open waits, unless that is said already."""
+def _hold(submission: Submission, reason: str, *, shown: bool = True) -> None:
+    """Say why a report that is still open waits, unless that is said already; to the reporter only
+    if it is to be ``shown``."""
     waiting = Report.objects.filter(submission=submission, state=Report.State.OPEN, hold_reason="")
-    waiting.update(hold_reason=reason)
+    waiting.update(hold_reason=reason, hold_shown=shown)
 
 
 def release_from_desk(report: Report, terms: Terms, *, actor: User) -> list[Alert]:

@@ -116,6 +116,8 @@ class Report(models.Model):
     decision_reason = models.TextField(blank=True)
     # Why an immediate release did not happen, for the desk.
     hold_reason = models.TextField(blank=True)
+    # Whether the reporter may read why: not where that tells of other members' reports.
+    hold_shown = models.BooleanField(default=True)
     decided_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
