@@ -31,6 +31,16 @@ def correct(request: MemberRequest, reference: str, kind: str) -> HttpResponse:
         submission__reference=reference,
     )
     what = Alert.Kind(kind)
+    over = corrections.closed_by(made)
+    # After an all-clear, what proves wrong can still be taken back. What has been written is not
+    # taken away: it is refused on its page.
+    if (
+        request.method != "POST"
+        and over
+        and (what is not Alert.Kind.WITHDRAWAL or over.kind == Alert.Kind.WITHDRAWAL)
+    ):
+        messages.error(request, _("This warning is closed already."))
+        return redirect("case", reference=reference)
     form = CorrectionForm(request.POST or None, made=made, kind=what)
     if request.method != "POST" or "change" in request.GET or not form.is_valid():
         return _page(request, made, what, form, status=422 if form.errors else 200)

@@ -191,10 +191,15 @@ def secret(request: MemberRequest, pk: int) -> HttpResponse:
     until = endpoint.old_secret_until
     before = until.isoformat() if until else "never"
     if request.method == "POST":
-        if request.POST.get("before") != before:
-            messages.error(request, _("The secret was replaced already, and is not shown again."))
+        try:
+            if request.POST.get("before") != before:
+                raise endpoints.Refused(
+                    _("The secret was replaced already, and is not shown again.")
+                )
+            endpoint.secret = endpoints.replace_secret(endpoint, actor=request.user)
+        except endpoints.Refused as reason:
+            messages.error(request, str(reason))
             return redirect("way", pk=pk)
-        endpoint.secret = endpoints.replace_secret(endpoint, actor=request.user)
         return render(request, "alerts/ways/secret.html", {**_facts(endpoint), "replaced": True})
     context = {**_facts(endpoint), "before": before}
     return render(request, "alerts/ways/replace.html", context)

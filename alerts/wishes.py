@@ -111,6 +111,9 @@ def wish(request: MemberRequest, slug: str) -> HttpResponse:
         _save(request, place, form.chosen())
         messages.success(request, _("Saved. It counts from now on."))
         return redirect("wishes")
+    said = subscriptions.in_words(now or Subscription())
+    if form.is_bound:  # what was typed is not what holds
+        said.insert(0, _("As it was saved last:"))
     return render(
         request,
         "alerts/wish.html",
@@ -118,7 +121,7 @@ def wish(request: MemberRequest, slug: str) -> HttpResponse:
             "place": place,
             "form": form,
             "quiet": [form[name] for name in _TIMES],
-            "said": subscriptions.in_words(now or Subscription()),
+            "said": said,
         },
         status=422 if form.is_bound else 200,
     )

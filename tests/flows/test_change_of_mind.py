@@ -172,6 +172,7 @@ def test_an_all_clear_closes_the_warning_and_keeps_indicators_and_answers(
     path = f"/desk/{warned.submission.reference}/correct/update/"
     late = port.client("desk").post(path, {"text": "More.", "confirmed": "yes"})
     assert late.status_code == 422
+    assert port.client("desk").get(path).status_code == 302
     # A value can be taken back still; that opens the warning for nobody again, nor alarms anybody.
     correct(port, warned, "withdrawal", what=OTHER)
     inbox = south.get("/warnings/").content.decode()
