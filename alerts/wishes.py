@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from alerts import assets, subscriptions
 from alerts.audience import Address
+from alerts.channels import CHANNELS
 from alerts.models import Asset, Endpoint, Subscription
 from alerts.wish_forms import ClaimForm, WishForm
 from crc.members.access import MemberRequest, for_desk, for_members
@@ -27,12 +28,13 @@ _TIMES: Final = ("quiet_from", "quiet_until")
 @dataclass(frozen=True)
 class Place:
     """One address that a user may choose for. ``slug`` names it where the address itself, which may
-    hold a secret, must not be: in links and in the trail."""
+    hold a secret, must not be: in links and in the trail. ``unused`` says why none goes there."""
 
     slug: str
     label: str
     detail: str
     to: Address
+    unused: str = ""
 
 
 def places(user: User) -> list[Place]:
@@ -55,16 +57,24 @@ def places(user: User) -> list[Place]:
             for row in contacts
             if row.email.lower() != own
         ),
-        *(
-            Place(
-                f"endpoint-{row.pk}",
-                str(row),
-                row.channel,
-                Address(member, row.channel, row.address),
-            )
-            for row in endpoints
-        ),
+        *map(_endpoint_place, endpoints),
     ]
+
+
+def _endpoint_place(row: Endpoint) -> Place:
+    """Named as on the page of the ways, so without what in the address is secret."""
+    way = CHANNELS[row.channel]
+    title, where = _(way.title), way.describe(row.address)
+    unused = ""
+    if not row.verified_at:
+        unused = _("Not confirmed yet") if way.needs_tap else _("Not tested yet")
+    return Place(
+        f"endpoint-{row.pk}",
+        row.label or where,
+        f"{title} · {where}" if row.label else title,
+        Address(row.organisation_id, row.channel, row.address),
+        unused,
+    )
 
 
 def may_manage(user: User) -> bool:

@@ -13,6 +13,7 @@ from django.core import mail
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from alerts import answers, fanout, folding, subscriptions
 from alerts.audience import Address
@@ -480,8 +481,16 @@ def test_a_contact_is_the_admins_to_choose_for_and_nobody_elses(port: Port) -> N
         ("email", "night@south.example"),
         ("webhook", "https://h.example/T0P"),
     }
+    Endpoint.objects.create(
+        organisation=south, channel="sms", address="+819012345678", label="Night phone"
+    )
     page = port.client("south").get("/warnings/wishes/").content.decode()
     assert "T0P" not in page
+    headings = [" ".join(strip_tags(h2).split()) for h2 in re.findall("<h2.*?</h2>", page)]
+    assert headings[2:] == [
+        "h.example/… Webhook",
+        "Night phone Text message (SMS) · +81 … 5678 Not confirmed yet",
+    ]
     assert port.client("rail").get(f"/warnings/wishes/contact-{contact.pk}/").status_code == 404
     User.objects.filter(email="duty@south.example").update(role="member")
     assert port.client("south").get(f"/warnings/wishes/contact-{contact.pk}/").status_code == 404
