@@ -156,8 +156,11 @@ def choices(organisation: Organisation) -> list[Choice]:
         endpoint = endpoints.get((to.channel, to.address))
         key = f"endpoint:{endpoint.pk}" if endpoint else f"{to.channel}:{to.address}"
         name = (endpoint and endpoint.label) or CHANNELS[to.channel].describe(to.address)
-        title = CHANNELS[to.channel].title
-        found.append(Choice(key, to.channel, to.address, f"{title}: {name}"))
+        words = _("%(channel)s: %(name)s") % {
+            "channel": _(CHANNELS[to.channel].title),
+            "name": name,
+        }
+        found.append(Choice(key, to.channel, to.address, words))
     return found
 
 

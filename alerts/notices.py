@@ -26,6 +26,7 @@ from alerts.severity import Severity
 from crc.members.language import spoken
 from crc.members.models import Organisation
 from crc.members.retold import kept, retold
+from crc.members.templatetags.hub import severity_words
 from sharing.stix.markings import Tlp
 
 # Nobody waits any more for a test that did not get through by then.
@@ -317,7 +318,10 @@ def _as_text(lines: Sequence[Line]) -> list[str]:
     """A paragraph for each further warning, for what has no other form than text."""
     if not lines:
         return []
-    told = [f"{line.severity.upper()}: {line.title} ({line.tlp})\n{line.link}" for line in lines]
+    told = [
+        f"{severity_words(line.severity).upper()}: {line.title} ({line.tlp})\n{line.link}"
+        for line in lines
+    ]
     return [_("Also, since the last message:"), *told]
 
 

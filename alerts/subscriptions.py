@@ -20,6 +20,7 @@ from alerts.models import Alert, Delivery, Subscription
 from alerts.severity import Severity
 from crc.members import audit
 from crc.members.models import Organisation, User
+from crc.members.templatetags.hub import listed
 from sharing.stix.port import ATTACKS, SYSTEMS, AttackKind, PortSystem
 
 DIGEST: Final = "digest"
@@ -201,10 +202,10 @@ def in_words(wish: Subscription) -> list[str]:
     if wish.own_role_only:
         said.append(_("Only what concerns systems that members like you run."))
     if wish.attacks:
-        kinds = ", ".join(ATTACKS[AttackKind(kind)].label for kind in wish.attacks)
+        kinds = listed(_(ATTACKS[AttackKind(kind)].label) for kind in wish.attacks)
         said.append(_("Only these attacks: %(kinds)s.") % {"kinds": kinds})
     if wish.systems:
-        kinds = ", ".join(SYSTEMS[PortSystem(system)].label for system in wish.systems)
+        kinds = listed(_(SYSTEMS[PortSystem(system)].label) for system in wish.systems)
         said.append(_("Only on these systems: %(kinds)s.") % {"kinds": kinds})
     if len(said) > 1 and wish.floor != Severity.CRITICAL:
         said.append(_("What is critical, or touches what is yours, comes all the same."))

@@ -9,12 +9,17 @@ import pytest
 from django.core import mail
 from django.template.base import Lexer, TokenType
 from django.test import Client
+from django.utils import timezone
 from django.utils.translation import gettext, override
 
+from alerts import ladder, subscriptions
+from alerts.models import Endpoint, Subscription
+from alerts.templatetags.channels import channel_title
 from crc.members.models import Contact, Organisation, User
 from crc.members.retold import both, retold
 from sharing.models import StixObject
 from sharing.stix.port import ATTACKS
+from sharing.tooluse import picture
 from tests.conftest import Port
 from tools import messages as collecting
 from tools.messages import MO, PO, ROOT
@@ -153,7 +158,8 @@ def english_in(page: str) -> list[str]:
 
 PAGES = """/warnings/ /warnings/wishes/ /warnings/wishes/mine/ /warnings/assets/ /warnings/ways/
     /warnings/ways/add/ /ladder/ /report/ /reports/ /tools/ /tools/settings/curl/
-    /tools/settings/splunk/ /accounts/2fa/ /accounts/password/change/""".split()
+    /tools/settings/splunk/ /tools/settings/sentinel/
+    /accounts/2fa/ /accounts/password/change/""".split()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -166,6 +172,30 @@ def test_pages_are_in_the_users_language(reader: User, page: str) -> None:
     text = answer.content.decode()
     assert '<html lang="ja">' in text
     assert english_in(text) == []
+
+
+def test_words_that_modules_hold_are_said_in_the_readers_language(reader: User) -> None:
+    Endpoint.objects.create(
+        organisation=reader.organisation,
+        channel="sms",
+        address="+819012345678",
+        verified_at=timezone.now(),
+    )
+    wish = Subscription(attacks=["ransomware", "phishing"], systems=["yard"])
+    with override("ja"):
+        told = " ".join(
+            [
+                *subscriptions.in_words(wish),
+                *(choice.words for choice in ladder.choices(reader.organisation)),
+                channel_title("inbox"),
+                picture._title("list:ipv4", {}),
+                picture._title("gone", {}),
+            ]
+        )
+    assert "ランサムウェア、フィッシング" in told
+    assert "リストipv4.txt" in told
+    shown = re.sub(r"\S+@\S+|SMS|ipv4.txt", "", told)
+    assert re.findall(r"[A-Za-z]+", shown) == []
 
 
 def test_before_login_the_browser_says_which(db: None) -> None:

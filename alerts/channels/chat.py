@@ -10,6 +10,7 @@ from django.utils.translation import gettext, override
 
 from alerts.channels import calling
 from alerts.channels.base import Notice, Send
+from crc.members.templatetags.hub import severity_words
 from crc.outbound import host_of
 
 
@@ -53,6 +54,11 @@ def links(notice: Notice) -> list[tuple[str, str]]:
     return [(gettext("Read it in the hub"), notice.link), *notice.answers.items()]
 
 
+def headline(notice: Notice, title: str) -> str:
+    """What a notification shows of it: marking, severity and title, in one line."""
+    return f"{notice.tlp} {severity_words(notice.severity)}: {title}"
+
+
 def kicker(notice: Notice) -> str:
     """The small line: marking, severity, and who says so."""
-    return f"{notice.tlp} · {notice.severity} · {notice.hub_name}"
+    return f"{notice.tlp} · {severity_words(notice.severity)} · {notice.hub_name}"

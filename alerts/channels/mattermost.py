@@ -9,7 +9,7 @@ from django.utils.translation import gettext_noop as _
 
 from alerts.channels import calling
 from alerts.channels.base import Notice
-from alerts.channels.chat import ChatRoom, kicker, links
+from alerts.channels.chat import ChatRoom, headline, kicker, links
 
 # Mattermost cuts posts at 16,383 letters; escaping can double them.
 LONGEST_TEXT: Final = 4_000
@@ -44,7 +44,7 @@ class Mattermost(ChatRoom):
         return {
             "attachments": [
                 {
-                    "fallback": f"{notice.tlp} {notice.severity}: {title}",
+                    "fallback": headline(notice, title),
                     "color": _COLOURS.get(notice.severity, "#51626e"),
                     "title": title,
                     "text": f"{_escaped(notice.body[:LONGEST_TEXT])}\n\n{linked}",

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_noop as _
 
 from alerts.channels import calling
 from alerts.channels.base import Notice
-from alerts.channels.chat import ChatRoom, kicker, links
+from alerts.channels.chat import ChatRoom, headline, kicker, links
 
 # Slack refuses messages with longer ones.
 LONGEST_HEADER: Final = 150
@@ -32,7 +32,7 @@ class Slack(ChatRoom):
         """The body: blocks, and the text that notifications show instead of them."""
         joined = " · ".join(f"<{_escaped(url)}|{_escaped(words)}>" for words, url in links(notice))
         return {
-            "text": _escaped(f"{notice.tlp} {notice.severity}: {notice.title}"[:LONGEST_SECTION]),
+            "text": _escaped(headline(notice, notice.title)[:LONGEST_SECTION]),
             "mrkdwn": False,
             "unfurl_links": False,
             "unfurl_media": False,

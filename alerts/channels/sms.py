@@ -14,11 +14,12 @@ from urllib.parse import quote
 
 import orjson
 from django.conf import settings
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 from django.utils.translation import gettext_noop as _
 
 from alerts.channels import calling
 from alerts.channels.base import Notice, Send
+from crc.members.templatetags.hub import severity_words
 from crc.outbound import OutboundError
 
 # One text message: in the alphabet of GSM 03.38, and with any letter outside of it.
@@ -117,11 +118,14 @@ def _encoding() -> Callable[[str], str]:
 
 def text(notice: Notice) -> str:
     """One text message that ends with the link: as much of the title as fits before it."""
-    title = f"{notice.severity.upper()} {notice.title}".translate(_TYPOGRAPHY)
+    title = notice.title.translate(_TYPOGRAPHY)
     title = " ".join("".join(c if c.isprintable() else " " for c in title).split())
+    # One Japanese word would make a title that somebody left in English 90 letters shorter.
+    with override("en" if _is_gsm(title) else notice.language):
+        title = f"{severity_words(notice.severity).upper()} {title}"
     for room, width in ((GSM_LETTERS, _gsm_width), (UCS2_LETTERS, _ucs2_width)):
         tail = f" {notice.short_link}"
-        if width is _gsm_width and not set(title) <= _GSM | _GSM_EXTENSION:
+        if width is _gsm_width and not _is_gsm(title):
             continue
         kept = _cut(title, room - width(tail), width)
         if kept:
@@ -133,6 +137,10 @@ def _cut(title: str, room: int, width: Callable[[str], int]) -> str:
     while title and width(title) > room:
         title = title[:-1]
     return title.rstrip()
+
+
+def _is_gsm(words: str) -> bool:
+    return set(words) <= _GSM | _GSM_EXTENSION
 
 
 def _gsm_width(words: str) -> int:

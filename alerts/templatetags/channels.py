@@ -1,6 +1,7 @@
 """How templates name channels."""
 
 from django import template
+from django.utils.translation import gettext
 
 from alerts.channels import CHANNELS
 
@@ -10,4 +11,4 @@ register = template.Library()
 @register.filter
 def channel_title(channel: str) -> str:
     """What people call it: "E-mail" for "email"."""
-    return str(CHANNELS[channel].title)
+    return gettext(CHANNELS[channel].title)

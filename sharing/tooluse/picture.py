@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from crc.members.models import ApiKey
 from crc.members.roles import Scope
@@ -129,8 +130,8 @@ def places(picture: Picture) -> list[Place]:
 
 def _title(place: str, titles: dict[str, str]) -> str:
     if place.startswith(LISTS):
-        return f"List {place.removeprefix(LISTS)}.txt"
-    return titles.get(place, "A collection it may no longer read")
+        return _("List %(name)s") % {"name": f"{place.removeprefix(LISTS)}.txt"}
+    return titles.get(place) or _("A collection it may no longer read")
 
 
 def errors(picture: Picture) -> list[ToolRequest]:

@@ -14,11 +14,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
+from django.utils.translation import override
 
 from alerts import endpoints, fanout, notices, sending
 from alerts.audience import Address, addresses_of
 from alerts.channels import CHANNELS, calling, signing, sms
 from alerts.channels.base import Channel, DeliveryError, Notice
+from alerts.channels.mattermost import Mattermost
+from alerts.channels.slack import Slack
+from alerts.channels.teams import Teams
 from alerts.models import Alert, Delivery, Endpoint
 from crc import env
 from crc.checks import sms_gateway_that_says_nothing
@@ -392,6 +396,23 @@ def test_a_text_message_is_one_and_ends_with_the_link(title: str, most: int) -> 
     assert most - 2 <= length <= most
     far = replace(made, short_link=f"https://{'x' * 90}.example/w/bw6aUgAAQACAAAAAAAAAAg/")
     assert sms._gsm_width(sms.text(far)) <= 160
+
+
+@pytest.mark.parametrize("channel", [Slack(), Teams(), Mattermost()], ids=lambda one: one.title)
+def test_a_chat_room_reads_how_grave_it_is_in_its_language(channel: Any) -> None:
+    for language, word in (("en", "High"), ("ja", "高")):
+        with override(language):
+            body = orjson.dumps(channel.message(notice(Rig(), language=language))).decode()
+        assert word in body
+        assert '"high' not in body
+        assert " high" not in body
+
+
+def test_a_telephone_reads_how_grave_it_is_in_its_language() -> None:
+    japanese = notice(Rig(), language="ja", title="ヤードが停止", severity="critical")
+    assert sms.text(japanese).startswith("緊急 ヤード")
+    # A Japanese word would make a text message out of two.
+    assert sms.text(replace(japanese, title="Yard down")).startswith("CRITICAL Yard")
 
 
 def test_the_short_link_leads_to_the_warning(port: Port) -> None:
