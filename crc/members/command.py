@@ -5,9 +5,11 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_slug
+from django.db import DatabaseError, OperationalError, ProgrammingError, connection
 from django.db.models import Model
 
 from crc.members.models import Organisation
@@ -15,6 +17,22 @@ from crc.members.models import Organisation
 
 class HubCommand(BaseCommand):
     """A command with ``--json``: then the answer is one JSON object on standard output."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Raises CommandError where there is no hub yet; whatever else ails a database is shown as
+        it is."""
+        try:
+            return super().execute(*args, **options)
+        except (OperationalError, ProgrammingError):
+            if not _never_started():
+                raise
+        where, setting = f"the folder {settings.DATA_DIR}", "CRC_DATA_DIR"
+        if connection.vendor != "sqlite":
+            where, setting = "this database", "DATABASE_URL"
+        raise CommandError(
+            f"There is no hub in {where} yet: start it once (make run), or run manage.py migrate. "
+            f"If your hub is elsewhere, name it in {setting}."
+        )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Subclasses add theirs and call this."""
@@ -43,6 +61,14 @@ class HubCommand(BaseCommand):
     def warn(self, text: str) -> None:
         """On standard error, so that what machines read stays as it is."""
         self.stderr.write(self.style.WARNING(f"Careful: {text}"))
+
+
+def _never_started() -> bool:
+    """Whether the database can be asked and has no table of ours."""
+    try:
+        return Organisation._meta.db_table not in connection.introspection.table_names()
+    except DatabaseError:
+        return False
 
 
 def _cell(value: Any) -> str:

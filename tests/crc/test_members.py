@@ -3,15 +3,20 @@
 import base64
 import io
 import json
+import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.test import Client
 
+from alerts.models import Endpoint
 from crc.checks import settings_that_do_not_fit
 from crc.members import audit, credentials
 from crc.members.models import ApiKey, AuditEntry, Organisation, User
@@ -226,6 +231,32 @@ def test_a_command_that_cannot_do_it_says_why(port: Port, words: list[str], reas
         call_command(*words, stdout=io.StringIO())
 
 
+def test_a_hub_that_never_started_is_said_in_one_line(tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "list_webhooks"],
+        cwd=Path(__file__).resolve().parent.parent.parent,
+        env={**env, "CRC_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "crc.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert f"no hub in the folder {tmp_path}" in line
+    assert "make run" in line
+    assert "manage.py migrate" in line
+
+
+def test_what_else_ails_a_database_is_not_hidden(port: Port, monkeypatch: Any) -> None:
+    def full(*words: Any, **options: Any) -> None:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr("crc.members.management.commands.list_keys.Command.handle", full)
+    with pytest.raises(OperationalError, match="disk is full"):
+        said("list_keys")
+
+
 def test_what_there_is_can_be_listed_and_removed(port: Port, receiver: Receiver) -> None:
     adding = ("add_member", "South Basin", "--slug", "south", "--role", "terminal")
     said(*adding, "--contact", "soc@south.example", "--telltale", "southbasin")
@@ -243,7 +274,12 @@ def test_what_there_is_can_be_listed_and_removed(port: Port, receiver: Receiver)
     assert token not in said("list_keys")
     assert key["key"] in said("list_keys")
     [webhook] = json.loads(said("list_webhooks", "--json"))["webhooks"]
-    assert webhook["url"] == receiver.url
+    assert (webhook["url"], webhook["active"], webhook["state"]) == (receiver.url, True, "works")
+    hook = Endpoint.objects.filter(address=receiver.url)
+    hook.update(verified_at=None)
+    assert "  no      not tested" in said("list_webhooks")
+    hook.update(is_active=False, switched_off_because="the receiver answered 410")
+    assert "switched off: the receiver answered 410" in said("list_webhooks")
     assert secret not in said("list_webhooks")
     groups = {row["slug"]: row for row in json.loads(said("list_groups", "--json"))["groups"]}
     assert groups["quay"]["members"] == ["rail", "south"]

@@ -30,9 +30,21 @@ class Command(HubCommand):
             {
                 "member": endpoint.organisation.slug,
                 "url": endpoint.address,
-                "active": endpoint.is_active,
+                "active": endpoint.is_active and endpoint.verified_at is not None,
+                "state": _state(endpoint),
                 "created": endpoint.created_at,
             }
             for endpoint in found
         ]
         self.table(options, "webhooks", rows)
+
+
+def _state(endpoint: Endpoint) -> str:
+    """What the member's page says of it, in the same order."""
+    if not endpoint.is_active:
+        why = endpoint.switched_off_because
+        return f"switched off: {why}" if why else "switched off"
+    if not endpoint.verified_at:
+        return "the test failed" if endpoint.failing_since else "not tested"
+    since = endpoint.failing_since
+    return f"failing since {since:%Y-%m-%d %H:%M}" if since else "works"
