@@ -473,8 +473,10 @@ def test_mails_of_one_story_hang_together(name: str, rig: Rig) -> None:
 
 def test_the_operators_word_verifies(port: Port, settings: Any) -> None:
     address = "https://hooks.slack.com/services/T0/B0/verysecretending"
-    call_command("add_endpoint", "--member", "south", "--channel", "slack", "--address", address)
+    words = ("--channel", "slack", "--address", address, "--language", "ja")
+    call_command("add_endpoint", "--member", "south", *words)
     assert listed(Endpoint.objects.get())
+    assert Endpoint.objects.get().language == "ja"
     with pytest.raises(CommandError, match="already"):
         call_command(
             "add_endpoint", "--member", "south", "--channel", "slack", "--address", address

@@ -1,8 +1,9 @@
-"""add_endpoint --member S --channel C --address A [--label L]"""
+"""add_endpoint --member S --channel C --address A [--label L] [--language ja]"""
 
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError
 
 from alerts import endpoints
@@ -24,6 +25,12 @@ class Command(HubCommand):
         )
         parser.add_argument("--address", required=True)
         parser.add_argument("--label", default="", help="what the member calls it")
+        parser.add_argument(
+            "--language",
+            choices=dict(settings.LANGUAGES),
+            default="en",
+            help="of what is sent there; English if not said",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError for an address the hub will not call, or has."""
@@ -33,6 +40,7 @@ class Command(HubCommand):
                 options["channel"],
                 options["address"],
                 label=options["label"][:80],
+                language=options["language"],
                 actor="operator",
                 verified=True,
             )
