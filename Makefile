@@ -36,10 +36,10 @@ endef
 	$(call install,requirements-dev.lock,$@)
 	@touch .venv/run.stamp
 
-demo: .venv/dev.stamp ## play the main job on a hub of its own, then keep serving (ONCE=1: exit)
+demo: .venv/dev.stamp ## play the main job on a hub of its own, then keep serving (ONCE=1: exit; PORT=8001)
 	$(BIN)/python -m crc.demo --port $(PORT) $(if $(ONCE),--once)
 
-run: .venv/run.stamp ## the hub with your own data, in var/
+run: .venv/run.stamp ## the hub with your own data, in var/ (PORT=8001: on another port)
 	$(BIN)/python -m crc.runner --port $(PORT)
 
 test: .venv/dev.stamp ## every test: on the embedded default, then on PostgreSQL and Redis

@@ -94,7 +94,8 @@ def _free_port(host: str, port: int) -> int:
             return found
     except OSError as error:
         raise CannotStart(
-            f"{host}:{port} cannot be used: {error.strerror}. Choose another with --port"
+            f"{host}:{port} cannot be used: {error.strerror}. "
+            "Choose another with --port, as make run PORT=8001 does"
         ) from None
 
 

@@ -304,6 +304,7 @@ def test_a_port_in_use_is_said_at_once(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert "cannot be used" in done.stdout
+    assert "make run PORT=" in done.stdout
 
 
 def _command(pid: int) -> bytes:
