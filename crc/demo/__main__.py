@@ -159,7 +159,7 @@ def run(port: int, *, once: bool) -> None:
     data_dir = FOLDER / "hub"
     with locked(FOLDER) as lock:
         fresh(data_dir)
-        mails, hooks = MailSink(), HookSink()
+        mails, hooks = MailSink(data_dir / "mails"), HookSink()
         configure(data_dir, mails)
         hub = start_hub(usable(port, once=once), lock)
         try:
@@ -194,13 +194,22 @@ def keep_serving(cast: Cast, hub: "subprocess.Popen[str]") -> None:
     say(f"\nStill serving at {cast.base}. Log in with the password {cast.password} as")
     for member in MEMBERS:
         say(f"  {member.email}  ({member.name})")
-    say(f"  {DESK}  (the desk)\nStop with Ctrl-C.")
+    say(f"  {DESK}  (the desk)")
+    say(f"No mail leaves this machine; each is a file in {_shown(cast.mails.folder)}/.")
+    say("The operator's commands for this hub name its folder:")
+    say(f"  CRC_DATA_DIR={_shown(FOLDER / 'hub')} .venv/bin/python manage.py list_members")
+    say("Stop with Ctrl-C.")
     try:
         hub.wait()
     except KeyboardInterrupt:
         say("Stopping.")
     else:
         raise StepFailed("the hub stopped by itself")
+
+
+def _shown(path: Path) -> Path:
+    """As it is typed in the folder of the hub's code."""
+    return path.relative_to(ROOT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,14 +8,18 @@ import socket
 import threading
 from email import message_from_bytes, policy
 from http.cookies import SimpleCookie
-from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
 
 from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 from taxii2client.v21 import Server
 
 from crc.demo.step import find, hold
+
+# A file's name has to fit into 255 bytes.
+_LONGEST_NAME: Final = 200
 
 
 def connect(base: str) -> http.client.HTTPConnection:
@@ -97,9 +101,11 @@ class Mail(NamedTuple):
 
 
 class MailSink:
-    """An SMTP server that keeps what it gets."""
+    """An SMTP server that keeps what it gets, each mail in a file of ``folder`` too."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = folder
         self.mails: list[Mail] = []
         with socket.socket() as probe:  # aiosmtpd cannot choose a free port by itself
             probe.bind(("127.0.0.1", 0))
@@ -111,7 +117,10 @@ class MailSink:
         message = message_from_bytes(envelope.content, policy=policy.default)
         body = message.get_body(("plain",))
         text = body.get_content() if body else ""
-        self.mails.append(Mail(envelope.rcpt_tos[0], str(message["subject"]), text))
+        to = envelope.rcpt_tos[0]
+        self.mails.append(Mail(to, str(message["subject"]), text))
+        name = f"{len(self.mails):04d}-{quote(to, safe='@')[:_LONGEST_NAME]}.eml"
+        (self.folder / name).write_bytes(envelope.content)
         return "250 kept"
 
     def start(self) -> None:
