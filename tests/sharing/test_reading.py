@@ -318,7 +318,14 @@ def test_a_repeated_key_is_found_and_nothing_else_is(body: str) -> None:
 
 def test_the_message_says_what_to_do() -> None:
     old = {name: value for name, value in GOOD.items() if name != "spec_version"}
-    assert "send STIX 2.1" in reading.problems(old)[0].message
+    assert 'add "spec_version": "2.1"' in reading.problems(old)[0].message
+    assert "send STIX 2.1" in reading.problems({**old, "spec_version": "2.0"})[0].message
+    for name in ("type", "id"):
+        lacking = {key: value for key, value in GOOD.items() if key != name}
+        assert reading.problems(lacking)[0].message.startswith(f"{name} is missing")
+    assert [p.message for p in reading.problems({**GOOD, "id": "indicator--1"})] == [
+        "id must be the type, two dashes and a UUID"
+    ]
     lacking = {name: value for name, value in GOOD.items() if name != "pattern"}
     assert [p.message for p in reading.problems(lacking)] == ["pattern is missing"]
     sco = {

@@ -93,13 +93,21 @@ def _shape(obj: Any) -> Iterator[Problem]:
     """The first thing wrong with what the later checks rely on."""
     if not isinstance(obj, dict):
         yield Problem("shape", "an object must be a JSON object")
+    elif "type" not in obj:
+        yield Problem("shape", "type is missing; say what the object is, such as indicator")
     elif not isinstance(obj.get("type"), str) or len(obj["type"]) > MAX_TYPE_CHARS:
         yield Problem("shape", f"type must be text of at most {MAX_TYPE_CHARS} characters")
     elif obj["type"] == "bundle":
         yield Problem("bundle", "send the objects inside the bundle, not the bundle")
+    elif "id" not in obj:
+        yield Problem("shape", "id is missing; it is the type, two dashes and a UUID")
     elif not isinstance(obj.get("id"), str) or len(obj["id"]) > MAX_ID_CHARS:
         yield Problem("shape", f"id must be text of at most {MAX_ID_CHARS} characters")
-    elif _spec_version(obj) != SPEC_VERSION:
+    elif (said := _spec_version(obj)) is None and "spec_version" not in obj:
+        yield Problem("spec-version", f'spec_version is missing; add "spec_version": '
+                                      f'"{SPEC_VERSION}". STIX 2.0 has none: if the object is '
+                                      f"that, convert it and send STIX {SPEC_VERSION}")  # fmt: skip
+    elif said != SPEC_VERSION:
         yield Problem("spec-version", f'spec_version must be "{SPEC_VERSION}"; convert the object '
                                       f"and send STIX {SPEC_VERSION}")  # fmt: skip
     else:

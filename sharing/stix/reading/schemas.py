@@ -34,8 +34,10 @@ def problems(obj: Json) -> Iterator[Problem]:
     """Where ``obj`` does not fit the schema of its type, at most MAX_REASONS."""
     validator = _validator(_schema_for(obj))
     if not validator.is_valid(obj):
-        for error in _errors(validator, obj):
-            yield Problem("schema", _words(obj["type"], error))
+        # One fault may break two parts of a schema; it is said once.
+        said = dict.fromkeys(_words(obj["type"], error) for error in _errors(validator, obj))
+        for words in said:
+            yield Problem("schema", words)
 
 
 def _errors(
