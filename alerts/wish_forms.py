@@ -1,6 +1,5 @@
 """What reaches an address, and what is a member's own: the forms."""
 
-import zoneinfo
 from typing import Any, Final
 
 from django import forms
@@ -12,6 +11,7 @@ from alerts import assets
 from alerts.models import Subscription
 from alerts.severity import Severity
 from alerts.subscriptions import CHOICES
+from crc import clock
 from sharing.stix.port import ATTACKS, SYSTEMS
 
 _FLOORS: Final = [
@@ -87,13 +87,14 @@ class WishForm(forms.Form):
 
     def clean_time_zone(self) -> str:
         """Raises ValidationError for a name nobody knows."""
-        name: str = self.cleaned_data["time_zone"].strip()
-        if name not in zoneinfo.available_timezones():
+        name: str = self.cleaned_data["time_zone"]
+        found = clock.zone_called(name)
+        if found is None:
             raise forms.ValidationError(
                 _("“%(name)s” is not a time zone. Try Asia/Tokyo, Europe/Amsterdam or UTC.")
                 % {"name": name}
             )
-        return name
+        return found
 
     def clean(self) -> dict[str, Any]:
         """Quiet hours have two ends."""

@@ -1,6 +1,9 @@
-"""A machine's clock that is set back: what is a length of time must not wait for it to catch up."""
+"""Clocks: a machine's that is set back, for which no length of time must wait to catch up, and the
+zones that people read theirs in."""
 
+import zoneinfo
 from datetime import timedelta
+from functools import cache
 from typing import Final
 
 from django.db.models import Q
@@ -8,6 +11,16 @@ from django.utils import timezone
 
 # The clocks of one hub's machines are closer together than this.
 SKEW: Final = timedelta(seconds=15)
+
+
+def zone_called(name: str) -> str | None:
+    """A time zone's name as the world writes it, from any letter case; None for no zone's."""
+    return _zones().get(name.strip().lower())
+
+
+@cache
+def _zones() -> dict[str, str]:
+    return {name.lower(): name for name in zoneinfo.available_timezones()}
 
 
 def run_out(lease: timedelta) -> Q:

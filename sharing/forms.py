@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from crc import clock
 from crc.members.models import User
 from crc.members.roles import Markings, Scope
 from sharing.models import Door, Report, Submission
@@ -192,7 +193,8 @@ class ReportForm(forms.Form):
     def clean_time_zone(self) -> zoneinfo.ZoneInfo:
         """The zone. Raises ValidationError for a name nobody knows."""
         name = self.cleaned_data["time_zone"]
-        if name not in zoneinfo.available_timezones():
+        found = clock.zone_called(name)
+        if found is None:
             raise forms.ValidationError(
                 gettext(
                     "“%(name)s” is not a time zone. Try one such as Asia/Tokyo, "
@@ -200,7 +202,7 @@ class ReportForm(forms.Form):
                 )
                 % {"name": name}
             )
-        return zoneinfo.ZoneInfo(name)
+        return zoneinfo.ZoneInfo(found)
 
     def clean(self) -> dict[str, Any]:
         """What one field cannot tell by itself."""
