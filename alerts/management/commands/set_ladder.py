@@ -1,12 +1,16 @@
 """set_ladder --member S [--step CHANNEL:ADDRESS:MINUTES ...]"""
 
+import re
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import CommandError
 
 from alerts import ladder
 from crc.members.command import HubCommand, member
+
+# Which numbers will do is the ladder's to say.
+_NUMBER: Final = re.compile(r"-?[0-9]+")
 
 
 class Command(HubCommand):
@@ -60,7 +64,7 @@ def _step(text: str) -> tuple[str, str, int]:
     """Raises CommandError. An address may hold colons itself."""
     channel, _, rest = text.partition(":")
     address, _, minutes = rest.rpartition(":")
-    if not (channel and address and minutes.isascii() and minutes.isdecimal()):
+    if not (channel and address and _NUMBER.fullmatch(minutes)):
         raise CommandError(
             f"{text!r} is no step. Write CHANNEL:ADDRESS:MINUTES, such as "
             "email:duty@port.example:10."
