@@ -144,7 +144,7 @@ def test_steps_of_its_own_the_same_address_twice_and_one_that_is_gone(
         [
             ("email", "gone@south.example", 2),
             ("webhook", hook.address, 2),
-            ("webhook", hook.address, 2),
+            ("webhook", hook.address, 0),
         ],
         actor="operator",
     )
@@ -159,6 +159,9 @@ def test_steps_of_its_own_the_same_address_twice_and_one_that_is_gone(
     ids = {headers["webhook-id"] for headers, _ in receiver.got}
     assert len(receiver.got) == len(ids) == 3
     assert b"Call 4" in receiver.got[-1][1]
+    page = port.client("desk").get(f"/desk/warnings/{Alert.objects.get().pk}/south/")
+    assert "then the desk is told" in page.content.decode()
+    assert "with the next" not in page.content.decode()
 
 
 def test_steps_are_verified_addresses_and_are_named_without_what_is_secret(port: Port) -> None:
@@ -429,6 +432,9 @@ def test_only_member_admins_change_the_ladder_and_only_to_their_own_addresses(po
     first, second, third = south.ladder.all()
     client.post("/ladder/change/", {"what": "down", "step": first.pk})
     client.post("/ladder/change/", {"what": "wait", "step": third.pk, "minutes": "3"})
+    wait = {"what": "wait", "step": third.pk, "minutes": "-3"}
+    refused = client.post("/ladder/change/", wait, follow=True).content.decode()
+    assert "A step waits 0 to 1440 minutes" in refused
     client.post("/ladder/change/", {"what": "remove", "step": second.pk})
     client.post("/ladder/change/", {"what": "remove", "step": second.pk})
     assert [(step.pk, step.minutes) for step in south.ladder.all()] == [
@@ -467,8 +473,14 @@ def test_the_operator_sets_a_ladder(port: Port) -> None:
         "address": "duty@south.example",
         "minutes": 10,
     }
-    for bad in ("email:x@y:5", "email:duty@south.example", "email:duty@south.example:99999"):
-        with pytest.raises(CommandError):
+    mine = "email:duty@south.example"
+    for bad, why in (
+        ("email:x@y:5", "is no address"),
+        (mine, "is no step"),
+        (f"{mine}:99999", "0 to 1440"),
+        (f"{mine}:-3", "0 to 1440"),
+    ):
+        with pytest.raises(CommandError, match=why):
             call_command("set_ladder", "--member", "south", "--step", bad, stdout=StringIO())
     assert port.organisations["south"].ladder.count() == 2
     call_command("set_ladder", "--member", "south", stdout=StringIO())

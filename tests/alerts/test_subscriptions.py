@@ -227,6 +227,9 @@ def test_in_quiet_hours_only_critical_comes_through_and_the_rest_comes_as_one(po
         port.file("rail", **OVERLOAD)
         port.sweep()
         assert mailed() == []
+        page = f"/desk/warnings/{port.warnings()[0].pk}/south/"
+        seen = port.client("desk").get(page).content.decode()
+        assert "Waiting, until 2026-11-25 21:00: quiet hours" in seen
         port.file("anchor", warn_now="yes")  # ransomware on the yard: critical
         port.sweep()
         answered = Alert.objects.get(severity="critical")
@@ -329,6 +332,8 @@ def test_further_warnings_of_one_case_come_together_and_the_desk_sees_it(
         [found] = summaries(Alert.objects.filter(pk=folded.pk))
         assert (found.warned, found.reached) == (5, 5)
         # Whoever knows the whole address can write there.
+        of_south = port.client("desk").get(f"/desk/warnings/{port.warnings()[-1].pk}/south/")
+        assert "12:20: this case was told there just before" in of_south.content.decode()
         of_south = port.client("desk").get(f"/desk/warnings/{folded.pk}/south/")
         assert receiver.url not in of_south.content.decode()
         waits = port.client("desk").get(f"/desk/warnings/{port.warnings()[-1].pk}/")
@@ -514,7 +519,8 @@ def test_choices_are_previewed_undone_and_refused_in_words(port: Port) -> None:
         "/warnings/wishes/mine/",
         {**CHOICES, "floor": "high", "quiet_from": "22:00", "quiet_until": "06:00"},
     )
-    south.post("/warnings/wishes/mine/", {**CHOICES, "floor": "low"})
+    south.post("/warnings/wishes/mine/", {**CHOICES, "floor": "low", "time_zone": "europe/BERLIN"})
+    assert Subscription.objects.get().time_zone == "Europe/Berlin"
     south.post("/warnings/wishes/mine/undo/")
     kept = Subscription.objects.get()
     assert (kept.floor, f"{kept.quiet_from:%H:%M}") == ("high", "22:00")
