@@ -25,8 +25,8 @@ from crc.members.roles import TAXII_SCOPES
 from sharing.addresses import API_ROOT
 from sharing.segments import pack
 from sharing.stix import reading
-from sharing.taxii import access, answers
-from sharing.taxii.backend import NOT_FOUND, HubBackend
+from sharing.taxii import access, answers, refusals
+from sharing.taxii.backend import HubBackend
 from sharing.taxii.negotiation import (
     MAX_CONTENT_LENGTH,
     TAXII,
@@ -110,9 +110,7 @@ def _overloaded(problem: Exception) -> Response:
 
 
 def _refused(problem: HTTPException) -> Response:
-    code = problem.code or 500
-    said = NOT_FOUND if code == 404 else problem.description
-    answer = error(code, problem.name, said or problem.name)
+    answer = error(problem.code or 500, problem.name, refusals.of_werkzeug(problem))
     if isinstance(problem, MethodNotAllowed) and problem.valid_methods:
         answer.headers["Allow"] = ", ".join(sorted(problem.valid_methods))
     if isinstance(problem, ServiceUnavailable) and problem.retry_after:
@@ -129,9 +127,8 @@ def _processing(problem: ProcessingError) -> Response:
         415: "Unsupported media type",
         422: "Cannot be processed",
     }
-    # Whether something is missing or hidden must not show in the words (App. B).
-    said = NOT_FOUND if problem.status == 404 else problem.message
-    return error(problem.status, titles.get(problem.status, "Bad request"), said)
+    title = titles.get(problem.status, "Bad request")
+    return error(problem.status, title, refusals.of_medallion(problem))
 
 
 @auth.verify_password  # type: ignore[untyped-decorator]

@@ -23,6 +23,7 @@ _SALT: Final = "sharing.taxii.next"
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
 _LAST: Final = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 _LIMIT: Final = re.compile(r"[0-9]{1,9}")
+_SHOWN_CHARS: Final = 40
 
 Terms = tuple[str, ...]
 Matches = dict[str, Terms]
@@ -92,8 +93,13 @@ def page(query: dict[str, str], matches: Matches, *, bound_to: str) -> Page:
 
 def _limit(text: str) -> int:
     if not _LIMIT.fullmatch(text) or int(text) < 1:
-        raise BadQuery("limit must be a whole number, 1 or more")
+        raise BadQuery(bad_limit(text))
     return min(int(text), MAX_LIMIT)
+
+
+def bad_limit(text: str) -> str:
+    """Why this is no limit, and what is."""
+    return f'limit is a whole number from 1; "{text[:_SHOWN_CHARS]}" is not.'
 
 
 def _opened(token: str, bound_to: str) -> dict[str, Any]:

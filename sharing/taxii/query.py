@@ -28,9 +28,10 @@ def single(arguments: "MultiDict[str, str]") -> dict[str, str]:
         if name not in _ONCE:
             continue
         if len(values) > 1:
-            raise BadQuery(f"{name} may be given once; separate alternatives by commas")
+            instead = "separate alternatives by commas" if "[" in name else "send one of them"
+            raise BadQuery(f"{name} came {len(values)} times and may be given once; {instead}")
         if "\0" in values[0]:  # which PostgreSQL does not take
-            raise BadQuery(f"{name} holds a character that nothing here can hold")
+            raise BadQuery(f"{name} holds a NUL character, which nothing here does; leave it out")
         asked[name] = values[0]
     return asked
 
@@ -46,12 +47,12 @@ def matches(query: dict[str, str], allowed: tuple[str, ...]) -> Matches:
         if text is None:
             continue
         if field not in allowed:
-            raise BadQuery(f"match[{field}] cannot be used here")
+            raise BadQuery(f"match[{field}] cannot be used at this address; leave it out")
         if text.count(",") >= MAX_TERMS:
             raise BadQuery(f"match[{field}] takes {MAX_TERMS} alternatives at most")
         asked[field] = tuple(term.strip() for term in text.split(","))
         if not all(asked[field]):
-            raise BadQuery(f"match[{field}] has an empty value")
+            raise BadQuery(f"match[{field}] has an empty value; name one, or leave it out")
     _well_formed(asked)
     return asked
 

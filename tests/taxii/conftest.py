@@ -165,6 +165,7 @@ def _furnish(made: Served) -> None:
     for who, slug, scopes in (
         ("RW", "south", ["taxii:read", "taxii:write"]),
         ("RO", "rail", ["taxii:read"]),
+        ("SO", "south", ["taxii:read"]),
         ("WO", "south", ["taxii:write"]),
         ("NONE", "outsider", ["taxii:read", "taxii:write"]),
         ("NOTHING", "desk", ["taxii:write"]),

@@ -63,6 +63,29 @@ def test_t095_an_error_has_a_title_and_its_status_as_text(hub: Served) -> None:
         assert set(told) <= NAMES
 
 
+def test_t095_a_refusal_says_what_to_send_instead(hub: Served) -> None:
+    c1, type_wanted = hub.at("C1"), "application/taxii+json;version=2.1"
+    html, xml = {"Accept": "text/html"}, {"Content-Type": "text/xml"}
+    for status, answer, *said in (
+        (400, hub.get(f"{c1}objects/?limit=abc"), 'limit is a whole number from 1; "abc" is not.'),
+        (400, hub.get(f"{c1}manifest/?limit=-1"), '"-1" is not'),
+        (400, hub.get(f"{c1}objects/?limit=+1"), "whole number from 1"),
+        (400, hub.get(f"{c1}objects/?limit=1&limit=2"), "came 2 times", "send one of them"),
+        (400, hub.get(f"{c1}objects/?match[id]=a&match[id]=b"), "alternatives by commas"),
+        (403, hub.get(f"{c1}objects/", who="WO"), "lacks the scope taxii:read"),
+        (403, hub.get(f"{hub.at('C2')}objects/", who="WO"), "takes posts", "/crc/collections/"),
+        (403, hub.post("C1", {}, who="RO"), "collections/inbox-rail/objects/", "taxii:write"),
+        (403, hub.post("C1", {}, who="SO"), "lacks the scope taxii:write"),
+        (405, hub.send("PUT", c1), "PUT does not work", "takes GET"),
+        (406, hub.get(c1, headers=html), '"text/html"', f"ask for {type_wanted}"),
+        (415, hub.post("C2", {}, headers=xml), '"text/xml"', f"send {type_wanted}"),
+        (415, hub.post("C2", {}, headers={"Content-Type": None}), "no Content-Type", type_wanted),
+    ):
+        assert answer.status == status, answer.body
+        for words in said:
+            assert words in answer.json["description"]
+
+
 def test_t096_every_time_of_taxii_has_six_digits(hub: Served) -> None:
     for answer in bodies(hub):
         for name in ("first", "last"):
