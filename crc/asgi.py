@@ -97,18 +97,20 @@ async def _taxii_with_body(
 async def _has_key(scope: HTTPScope) -> bool:
     """Whether a TAXII request comes with a live key."""
     header = bodies.header(scope, b"authorization").decode("latin-1")
-    return bool(header) and await _asked(taxii.knows, header)
+    return bool(header) and await _asked(_taxii, taxii.knows, header)
 
 
 async def _has_logged_in(scope: HTTPScope) -> bool:
     """Whether a page's request comes with a session; the page itself asks whose it is now."""
     cookies = parse_cookie(bodies.header(scope, b"cookie").decode("latin-1"))
     session = cookies.get(settings.SESSION_COOKIE_NAME, "")
-    return bool(session) and await _asked(has_session, session)
+    return bool(session) and await _asked(_pages, has_session, session)
 
 
-async def _asked(knows: Callable[[str], bool], word: str) -> bool:
-    return await asyncio.get_running_loop().run_in_executor(_taxii.executor, knows, word)
+async def _asked(part: WSGIMiddleware, knows: Callable[[str], bool], word: str) -> bool:
+    """By a thread of the part that is asked: people do not wait behind tools, nor tools behind
+    people."""
+    return await asyncio.get_running_loop().run_in_executor(part.executor, knows, word)
 
 
 async def _refuse_taxii(refusal: bodies.Refused, send: ASGISendCallable) -> None:

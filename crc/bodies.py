@@ -58,7 +58,7 @@ class Pool:
         """Room for so many bytes more of one body. What is longest on its way is given up for it:
         who dawdles must not keep out who does not. Raises Refused (503)."""
         for other in [*self.reading] if self.held + size > self.most else ():
-            if other is not body:
+            if other is not body and other.length:
                 other.give_up()
             if self.held + size <= self.most:
                 return
@@ -84,7 +84,7 @@ class Body:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._bytes = bytearray()
-        self._length = 0
+        self.length = 0
         self._given_up = False
 
     async def read(self, scope: HTTPScope, receive: ASGIReceiveCallable, *, most: int) -> None:
@@ -113,11 +113,11 @@ class Body:
             self._take(message.get("body", b""), most)
 
     def _take(self, part: bytes, most: int) -> None:
-        if self._length + len(part) > most:
+        if self.length + len(part) > most:
             raise self._too_large(most)
         self._pool.make_room(len(part), self)
         self._pool.held += len(part)
-        self._length += len(part)
+        self.length += len(part)
         self._bytes += part
 
     def give_up(self) -> None:
@@ -129,8 +129,8 @@ class Body:
 
     def release(self) -> None:
         """The request is over."""
-        self._pool.held -= self._length
-        self._bytes, self._length = bytearray(), 0
+        self._pool.held -= self.length
+        self._bytes, self.length = bytearray(), 0
 
     def _too_large(self, most: int) -> Refused:
         known = self._pool is KNOWN
@@ -143,7 +143,7 @@ class Body:
 
     def described(self, scope: HTTPScope) -> HTTPScope:
         """The scope of the same request with the length that is known now."""
-        return _with_length(scope, self._length)
+        return _with_length(scope, self.length)
 
     def replayed(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
         """``receive`` for an application: the body in one piece, then what really comes."""
