@@ -25,8 +25,8 @@ from sharing.tasks import open_waiting
 
 # Held by who looks at what tools have posted.
 _patiently: Final = Lock()
-# So long a sweep opens and triages what tools have posted. The next goes on with it.
-MOST_SECONDS: Final = 20.0
+# So long a sweep opens what tools have posted, and so long it triages. The next goes on with it.
+MOST_SECONDS: Final = 10.0
 
 
 @app.task(name="alerts.tasks.triage_report")  # type: ignore[untyped-decorator]
@@ -97,17 +97,13 @@ def _urgent(troubles: list[Exception]) -> int:
 
 def _patient(troubles: list[Exception]) -> dict[str, int]:
     """What tools have posted, for a while; nothing while another thread is at it."""
-    now, until = timezone.now(), monotonic() + MOST_SECONDS
-    counts = {"opened": 0, "triaged": 0, "jumps": 0}
+    now, counts = timezone.now(), {"opened": 0, "triaged": 0, "jumps": 0}
     if not _patiently.acquire(blocking=False):
         return counts
-
-    def in_time() -> bool:
-        return monotonic() < until
-
     try:
-        counts["opened"] = open_waiting(in_time)
-        counts["triaged"] = _triage_waiting(troubles, triage.waiting(people=False), in_time)
+        counts["opened"] = open_waiting(_for_a_while())
+        posts = triage.waiting(people=False)
+        counts["triaged"] = _triage_waiting(troubles, posts, _for_a_while())
         with _noting(troubles):
             counts["jumps"], warned = jumps.find(now)
             for alert in warned:
@@ -117,6 +113,11 @@ def _patient(troubles: list[Exception]) -> dict[str, int]:
     finally:
         _patiently.release()
     return counts
+
+
+def _for_a_while() -> Callable[[], bool]:
+    until = monotonic() + MOST_SECONDS
+    return lambda: monotonic() < until
 
 
 def _triage_waiting(
