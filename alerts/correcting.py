@@ -98,6 +98,7 @@ def _page(
             "form": form,
             "confirm": confirm,
             "members": corrections.members_told(made, sent_as),
+            "severity": corrections.loudness(made, sent_as, first) if first else "",
             "first": first,
         },
         status=status,

@@ -93,6 +93,12 @@ def title(kind: Alert.Kind, first: Alert) -> str:
     return _TITLES[kind] % {"title": first.title}
 
 
+def loudness(made: Release, kind: Alert.Kind, first: Alert) -> Severity:
+    """How grave a correction is called: what is over, or is said of it later, alarms nobody."""
+    over = kind in Alert.CLOSING or closed_by(made) is not None
+    return Severity.INFO if over else Severity(first.severity)
+
+
 def withdrawal_words(reason: str) -> str:
     """What a withdrawal says."""
     words = kept(
@@ -130,9 +136,7 @@ def _raise(made: Release, kind: Alert.Kind, body: str, actor: User) -> Alert:
         _call_off(made, kind)
     # Asked after that: what a sender took in the meantime is told.
     planned = list(_planned(made, kind))
-    # What is said of a closed warning alarms nobody anew.
-    over = kind not in Alert.CLOSING and closed_by(made) is not None
-    severity = Severity.INFO.value if over else first.severity
+    severity = loudness(made, kind, first).value
     alert = Alert.objects.create(
         release=made,
         about=first,

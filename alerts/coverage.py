@@ -89,7 +89,12 @@ class Line:
     @property
     def together(self) -> list[Delivery]:
         """What went out, or will, in one message with others."""
-        return [row for row in self.deliveries if row.bundle or row.state == Delivery.State.FOLDED]
+        return [
+            row
+            for row in self.deliveries
+            if (row.bundle and row.state != Delivery.State.SKIPPED)
+            or row.state == Delivery.State.FOLDED
+        ]
 
     @property
     def urgency(self) -> int:
@@ -188,7 +193,7 @@ def coverage(alert: Alert, *, of: Organisation | None = None) -> Coverage:
         rows = rows.exclude(audience.OF_A_SOURCE)
     reached = _reached(rows)
     if not of:
-        together = ~Q(bundle="") | _FOLDED
+        together = (~Q(bundle="") & ~Q(state=Delivery.State.SKIPPED)) | _FOLDED
         rows = rows.filter(together | (~Q(reason="") & ~Q(state__in=_WELL)))
     by_member: dict[int, list[Delivery]] = defaultdict(list)
     for row in rows.select_related("folded_into__alert").order_by("step", "channel", "address"):

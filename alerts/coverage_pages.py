@@ -152,6 +152,7 @@ def _member_page(
             "alert": alert,
             "member": organisation,
             "line": line,
+            "closing": _closing(alert),
             "answers": alert.answers.filter(organisation=organisation),
             "steps": [
                 (step, words)

@@ -94,7 +94,9 @@ def deliver(
 
 def write(alert: Alert, planned: Iterable[subscriptions.Planned], *, step: int = 0) -> None:
     """The rows as they are planned."""
-    rank = Severity(alert.severity).rank
+    # That it is over goes out as early as the alarm did.
+    corrected = alert.about if alert.kind in Alert.CORRECTIONS else None
+    rank = Severity((corrected or alert).severity).rank
     hotsql.insert(
         Delivery,
         _COLUMNS,

@@ -223,7 +223,11 @@ def _timing(wish: Subscription) -> str:
     }
     if wish.quiet_from is None:
         return _("You get %(what)s, %(when)s.") % words
-    return _("You get %(what)s, %(when)s; between %(from)s and %(until)s only critical.") % words
+    said = _(
+        "You get %(what)s, %(when)s; between %(from)s and %(until)s only critical, and the rest "
+        "afterwards in one message."
+    )
+    return said % words
 
 
 def _what(wish: Subscription) -> str:

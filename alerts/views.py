@@ -207,7 +207,8 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
     try:
         return _by_link(request, answers.opened(token))
     except (answers.BadLink, answers.Closed) as problem:
-        return render(request, "alerts/badlink.html", {"problem": str(problem)}, status=404)
+        said = {"problem": str(problem), "closed": isinstance(problem, answers.Closed)}
+        return render(request, "alerts/badlink.html", said, status=404)
 
 
 def _by_link(request: HttpRequest, invitation: answers.Invitation) -> HttpResponse:

@@ -240,7 +240,7 @@ def mails(request: HttpRequest, token: str) -> HttpResponse:
     """A reader of mails asks for fewer. Opening the page changes nothing."""
     reader = mailing.opened(token)
     if reader is None:
-        return render(request, "alerts/ways/badlink.html", status=404)
+        return render(request, "alerts/ways/badlink.html", {"mails": True}, status=404)
     if request.POST.get("List-Unsubscribe") == "One-Click":
         mailing.choose(reader, Severity.CRITICAL)
         return HttpResponse(status=204)

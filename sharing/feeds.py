@@ -4,7 +4,7 @@ import hashlib
 from typing import Final
 
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
@@ -38,7 +38,11 @@ def values(kind: str, *, reader: Organisation) -> list[str]:
 def plain_list(request: HttpRequest, kind: str) -> HttpResponse:
     """``/lists/<kind>.txt`` for a key with ``lists:read``: Basic, Bearer or Token."""
     if kind not in KINDS:
-        raise Http404
+        return HttpResponse(
+            f"There is no such list. There are: {', '.join(sorted(KINDS))}.\n",
+            status=404,
+            content_type="text/plain",
+        )
     key = ApiKey.authenticate(credentials.read(request.headers.get("Authorization", "")).token)
     if key is None:
         return HttpResponse(

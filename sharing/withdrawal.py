@@ -160,13 +160,13 @@ class Consumer:
 
 
 def consumers(made: Release) -> list[Consumer]:
-    """Keys that poll where a withdrawn release was, those that do not know of it first."""
+    """Keys that have polled where a withdrawn release was while it was there, or since; those that
+    do not know that it was withdrawn first."""
     shelf = Collection.objects.filter(group=made.group, tlp=made.tlp).first()
     if made.withdrawn_at is None or shelf is None:
         return []
-    last = Placement.objects.filter(collection=shelf, object__release=made).latest("date_added")
-    instant = datetime.fromtimestamp(last.date_added // 1_000_000, UTC)
-    cursor = f"{instant:%Y-%m-%dT%H:%M:%S}.{last.date_added % 1_000_000:06d}Z"
+    placed = Placement.objects.filter(collection=shelf, object__release=made)
+    had, cursor = (_cursor(placed.earliest("date_added")), _cursor(placed.latest("date_added")))
     kinds = ListedValue.objects.filter(object__release=made).values_list("kind", flat=True)
     lists = {f"{LISTS}{kind}" for kind in kinds.distinct()}
     readers = visibility.organisations_for(made.group, Tlp(made.tlp))
@@ -183,5 +183,12 @@ def consumers(made: Release) -> list[Consumer]:
         )
         for row in rows
         if row.use.key.is_live
+        and (row.last_ok_at > made.released_at if row.place in lists else row.cursor >= had)
     ]
     return sorted(found, key=lambda one: (one.knows, one.key.organisation.name, one.place))
+
+
+def _cursor(placement: Placement) -> str:
+    """As tools are told it, and ask with it."""
+    instant = datetime.fromtimestamp(placement.date_added // 1_000_000, UTC)
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{placement.date_added % 1_000_000:06d}Z"

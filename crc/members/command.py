@@ -30,7 +30,8 @@ class HubCommand(BaseCommand):
         if connection.vendor != "sqlite":
             where, setting = "this database", "DATABASE_URL"
         raise CommandError(
-            f"There is no hub in {where} yet: start it once (make run), or run manage.py migrate. "
+            f"There is no hub in {where} yet: start it once (make run), or run manage.py migrate "
+            "and manage.py bootstrap. "
             f"If your hub is elsewhere, name it in {setting}."
         )
 
@@ -87,6 +88,16 @@ def member(slug: str) -> Organisation:
     if found is None:
         known = ", ".join(Organisation.objects.values_list("slug", flat=True)) or "none yet"
         raise CommandError(f"There is no member {slug!r}. Members: {known}.")
+    return found
+
+
+def active_member(slug: str) -> Organisation:
+    """The same, if it has not been removed. Raises CommandError."""
+    found = member(slug)
+    if not found.is_active:
+        raise CommandError(
+            f"{found} has been removed. add_member with the slug {slug!r} makes it a member again."
+        )
     return found
 
 

@@ -165,7 +165,10 @@ def unauthorized(status: int) -> Response:
     """401 with a TAXII body; 3.6.1 wants the challenge too."""
     schemes = ["Basic", "Bearer"] if settings.TAXII_BASIC else ["Bearer"]
     way = "as the password of HTTP Basic with any user name, or " if settings.TAXII_BASIC else ""
-    answer = error(401, "Unauthorized", f"Send an API key: {way}as a Bearer token.")
+    wrong = ""
+    if flask.request.headers.get("Authorization"):
+        wrong = "This key is wrong, cut off, expired or revoked. "
+    answer = error(401, "Unauthorized", f"{wrong}Send an API key: {way}as a Bearer token.")
     answer.headers["WWW-Authenticate"] = ", ".join(f'{name} realm="{REALM}"' for name in schemes)
     return answer
 

@@ -42,7 +42,10 @@ from sharing.tooluse import recording
 
 # For who posts faster than the workers take in.
 RETRY_SECONDS: Final = 60
-NOT_FOUND: Final = "There is no such thing here"
+NOT_FOUND: Final = (
+    f"There is no such thing here, or this key may not know of it. /{API_ROOT}/collections/ lists "
+    "what it may read or post to; to post takes the scope taxii:write, or sightings:write."
+)
 
 Answer = dict[str, Any]
 Headers = dict[str, str]

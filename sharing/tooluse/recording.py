@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any, Final
 
 import orjson
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 
 from crc.members import credentials
 from crc.members.models import ApiKey
@@ -78,9 +78,6 @@ def recorded_view(view: View) -> View:
             if not noted.ok:
                 _explain(noted, answer.content)
             return answer
-        except Http404:
-            noted.status, noted.reason = 404, "There is no list of this name."
-            raise
         finally:
             _now.reset(was)
             _keep(noted)

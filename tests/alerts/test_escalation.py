@@ -484,6 +484,8 @@ def test_the_operator_sets_a_ladder(port: Port) -> None:
             call_command("set_ladder", "--member", "south", "--step", bad, stdout=StringIO())
     assert port.organisations["south"].ladder.count() == 2
     call_command("set_ladder", "--member", "south", stdout=StringIO())
+    assert port.organisations["south"].ladder.exists()  # it was only shown
+    call_command("set_ladder", "--member", "south", "--standard", stdout=StringIO())
     assert not port.organisations["south"].ladder.exists()
 
 

@@ -511,8 +511,8 @@ def test_choices_are_previewed_undone_and_refused_in_words(port: Port) -> None:
         {**CHOICES, "floor": "medium", "quiet_from": "22:00", "quiet_until": "06:00"},
     )
     assert (
-        "You get everything from medium up, at once; between 22:00 and 06:00 only critical."
-        in said.content.decode()
+        "You get everything from medium up, at once; between 22:00 and 06:00 only critical, "
+        "and the rest afterwards in one message." in said.content.decode()
     )
     assert not Subscription.objects.exists()
     south.post(

@@ -15,6 +15,7 @@ from alerts.models import Alert, Delivery, Endpoint
 from crc.members.models import ApiKey
 from sharing import feeds
 from sharing.models import Collection, Placement, Release, Report, StixObject, ToolPlace, ToolUse
+from sharing.taxii.paging import moment
 from sharing.withdrawal import values
 from tests.conftest import HASH, Port, Receiver
 
@@ -181,7 +182,12 @@ def test_an_all_clear_closes_the_warning_and_keeps_indicators_and_answers(
     page = port.client("anchor").get(f"/warnings/{first.pk}/").content.decode()
     assert "asks for no answer any more" in page
     assert 'name="choice"' not in page
-    assert [a.severity for a in port.warnings()].count("critical") == 3
+    assert [a.severity for a in port.warnings()] == ["critical", "critical", "info", "info"]
+    # That it is over goes out as early as the alarm did.
+    assert set(Delivery.objects.values_list("rank", flat=True)) == {4}
+    called = port.client("desk").get(f"/desk/warnings/{first.pk}/rail/").content.decode()
+    assert "asks for no answer any more" in called
+    assert "Write it down" not in called
     # The railway's mail was not out at the first update; closed, neither goes out any more.
     Delivery.objects.filter(state=Delivery.State.WAITING).update(next_try_at=timezone.now())
     port.sweep()
@@ -232,18 +238,20 @@ def test_the_case_shows_which_tools_know(port: Port, warned: Report) -> None:
     shelf = Collection.objects.get(group__slug="community", tlp="GREEN")
     keys = [
         ApiKey.issue(port.organisations[slug], ["taxii:read"], label=f"siem-{slug}")[0]
-        for slug in ("south", "rail")
+        for slug in ("south", "rail", "kestrel")
     ]
-    for key in keys:
+    had = moment(Placement.objects.filter(collection=shelf).latest("date_added").date_added)
+    for key, cursor in zip(keys, (had, had, "2026-01-01T00:00:00Z"), strict=True):
         use = ToolUse.objects.create(key=key)
         ToolPlace.objects.create(
-            use=use, place=str(shelf.pk), last_ok_at=timezone.now(), cursor="2026-01-01T00:00:00Z"
+            use=use, place=str(shelf.pk), last_ok_at=timezone.now(), cursor=cursor
         )
     correct(port, warned, "withdrawal")
     ToolPlace.objects.filter(use__key=keys[0]).update(cursor="2099-01-01T00:00:00.000000Z")
     page = port.client("desk").get(f"/desk/{warned.submission.reference}/").content.decode()
     told = page[page.index("Which tools know") :]
     assert told.index("siem-rail") < told.index("Not yet") < told.index("siem-south")
+    assert "siem-kestrel" not in told  # which never had it
 
 
 def test_the_desk_lets_a_warning_stand_and_says_why(port: Port, warned: Report) -> None:

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 
 from alerts import endpoints
 from alerts.channels import CHANNELS
-from crc.members.command import HubCommand, member
+from crc.members.command import HubCommand, active_member
 
 
 class Command(HubCommand):
@@ -36,7 +36,7 @@ class Command(HubCommand):
         """Raises CommandError for an address the hub will not call, or has."""
         try:
             made = endpoints.add(
-                member(options["member"]),
+                active_member(options["member"]),
                 options["channel"],
                 options["address"],
                 label=options["label"][:80],

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from alerts import confirming, endpoints
 from alerts.channels import CHANNELS
 from alerts.models import Endpoint
-from crc.members.command import HubCommand, member
+from crc.members.command import HubCommand, active_member
 from crc.members.models import Organisation
 
 
@@ -26,7 +26,7 @@ class Command(HubCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError for an address the hub will not call."""
-        organisation = member(options["member"])
+        organisation = active_member(options["member"])
         try:
             url = CHANNELS["webhook"].check(options["url"])
             known = Endpoint.objects.filter(

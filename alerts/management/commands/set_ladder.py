@@ -1,4 +1,4 @@
-"""set_ladder --member S [--step CHANNEL:ADDRESS:MINUTES ...]"""
+"""set_ladder --member S [--step CHANNEL:ADDRESS:MINUTES ... | --standard]"""
 
 import re
 from argparse import ArgumentParser
@@ -16,10 +16,11 @@ _NUMBER: Final = re.compile(r"-?[0-9]+")
 class Command(HubCommand):
     """Whom to call, in order, while nobody of a member's answers a critical warning.
 
-    Replaces the whole ladder; without any step the member has the standard one again.
+    Steps replace the whole ladder; with ``--standard`` the member has the standard one again, and
+    with neither, the ladder is shown and stays.
     """
 
-    help = "Set whom to call while a member does not answer a critical warning."
+    help = "Show, or set, whom to call while a member does not answer a critical warning."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """See the class."""
@@ -34,13 +35,19 @@ class Command(HubCommand):
             "together; such as email:duty@port.example:10",
         )
 
+        parser.add_argument(
+            "--standard", action="store_true", help="officers first, then member admins, again"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError for a step that is none of the member's addresses."""
         organisation = member(options["member"])
+        wanted = [_step(text) for text in options["step"]]
+        if wanted and options["standard"]:
+            raise CommandError("Give steps, or --standard, not both.")
         try:
-            ladder.replace(
-                organisation, [_step(text) for text in options["step"]], actor="operator"
-            )
+            if wanted or options["standard"]:
+                ladder.replace(organisation, wanted, actor="operator")
         except ladder.NotPossible as problem:
             offered = "\n".join(
                 f"  {choice.channel}:{choice.address}" for choice in ladder.choices(organisation)
@@ -52,7 +59,7 @@ class Command(HubCommand):
             "\n".join(f"{step.channel}:{step.address}:{step.minutes}" for step in steps)
             or "Nobody can be called: the member has no address.",
             member=organisation.slug,
-            standard=not options["step"],
+            standard=not organisation.ladder.exists(),
             steps=[
                 {"channel": step.channel, "address": step.address, "minutes": step.minutes}
                 for step in steps

@@ -98,7 +98,8 @@ class Command(HubCommand):
             )
         self.answer(
             options,
-            f"{organisation.name} is a member; its inbox is {alias}.",
+            f"{organisation.name} {'is' if made else 'was'} a member"
+            f"{'' if made else ', and is now as you say'}; its inbox is {alias}.",
             slug=organisation.slug,
             inbox=alias,
             made=made,

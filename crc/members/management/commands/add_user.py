@@ -13,7 +13,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from crc.members import audit
-from crc.members.command import HubCommand, member
+from crc.members.command import HubCommand, active_member
 from crc.members.models import Organisation, User
 from crc.members.roles import DESK_ROLES, UserRole
 
@@ -43,7 +43,7 @@ class Command(HubCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError: bad address, weak password, a role that makes no sense there."""
-        organisation = member(options["member"])
+        organisation = active_member(options["member"])
         _check_role(options["role"], organisation)
         email = options["email"].strip().lower()
         try:

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from crc.members import keys
-from crc.members.command import HubCommand, longest, member
+from crc.members.command import HubCommand, active_member, longest
 from crc.members.models import ApiKey
 from crc.members.roles import Markings, Scope
 
@@ -40,7 +40,7 @@ class Command(HubCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError for an unknown member, a life that is none, a label too long."""
-        organisation, days = member(options["member"]), options["days"]
+        organisation, days = active_member(options["member"]), options["days"]
         if days is not None and not 1 <= days <= MAX_DAYS:
             raise CommandError(
                 f"A key cannot live for {days} days. Say 1 to {MAX_DAYS}, or leave --days out for "
