@@ -10,7 +10,7 @@ from alerts.models import Alert, Endpoint
 from crc.members.models import Contact, Group, Organisation, User
 from crc.members.roles import PortRole
 from sharing import visibility
-from sharing.models import Submission
+from sharing.models import Door, Submission
 from sharing.stix.markings import Tlp
 
 # What members have without adding it.
@@ -50,10 +50,28 @@ def sources(alert: Alert) -> QuerySet[Organisation]:
     return Organisation.objects.filter(pk__in=told.values("source"))
 
 
-# Of a delivery, an answer or a ladder: whether it is one of theirs.
+# Of a delivery or an answer: whether it is one of theirs.
 OF_A_SOURCE: Final = Exists(
     Submission.objects.filter(
         Q(release__alerts=OuterRef("alert")) | Q(corroborations__alerts=OuterRef("alert")),
+        source=OuterRef("organisation"),
+    )
+)
+
+
+def knowing(alert: Alert) -> QuerySet[Organisation]:
+    """Those of them where a person knows: what a tool has sent or counted, nobody there may have
+    read, and somebody has to be called."""
+    by_person = Q(corroborations__alerts=alert, door=Door.FORM)
+    told = Submission.objects.filter(Q(release__alerts=alert) | by_person)
+    return Organisation.objects.filter(pk__in=told.values("source"))
+
+
+# Of a delivery or a ladder: whether it is one of those.
+OF_ONE_WHO_KNOWS: Final = Exists(
+    Submission.objects.filter(
+        Q(release__alerts=OuterRef("alert"))
+        | Q(corroborations__alerts=OuterRef("alert"), door=Door.FORM),
         source=OuterRef("organisation"),
     )
 )

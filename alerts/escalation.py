@@ -105,10 +105,10 @@ def _climb_some() -> int:
 
 def _to_call(alert: Alert, called: Sequence[Address]) -> Sequence[Address]:
     """These, but of those who reported it only the addresses that others have too."""
-    knowing = {*audience.sources(alert).values_list("pk", flat=True)}
+    knowing = {*audience.knowing(alert).values_list("pk", flat=True)}
     if knowing.isdisjoint(to.organisation_id for to in called):
         return called
-    others = alert.deliveries.filter(~audience.OF_A_SOURCE, step=0).order_by()
+    others = alert.deliveries.filter(~audience.OF_ONE_WHO_KNOWS, step=0).order_by()
     theirs = {*others.values_list("channel", "address")}
     return [
         to
@@ -179,7 +179,7 @@ def _untold(count: int) -> str:
 
 def _unanswered() -> QuerySet[Escalation]:
     """Ladders that ended; of who reported it nobody wants an answer."""
-    return Escalation.objects.filter(~audience.OF_A_SOURCE, state=State.ENDED)
+    return Escalation.objects.filter(~audience.OF_ONE_WHO_KNOWS, state=State.ENDED)
 
 
 def unanswered(limit: int) -> list[Escalation]:

@@ -67,7 +67,7 @@ def raise_alert(
 def _begin_ladders(alert: Alert, to: Collection[audience.Address]) -> None:
     """Of all who are told. Who reported it knows; its ladder is climbed as far as others read
     along at the same address, to whom its silence would tell who reported."""
-    sources = list(audience.sources(alert))
+    sources = list(audience.knowing(alert))
     knowing = {source.pk for source in sources}
     others = [address for address in to if address.organisation_id not in knowing]
     read_along = {source.pk for source in sources if audience.shared(source, others)}

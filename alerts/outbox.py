@@ -39,7 +39,7 @@ class Outcome:
     """What became of one claimed delivery: its new state, and why; ``again_at`` when waiting.
 
     ``counts``: whether it was a try. A row given back unsent has not used one up. ``gone``: the
-    receiver wants no more at all.
+    receiver wants no more at all. ``host_down``: nothing answered.
     """
 
     delivery: Delivery
@@ -49,6 +49,7 @@ class Outcome:
     took_ms: int | None = None
     counts: bool = True
     gone: bool = False
+    host_down: bool = False
 
 
 _WHAT_A_SEND_NEEDS: Final = (
@@ -126,6 +127,16 @@ def _write(outcomes: Sequence[Outcome], setting: str) -> int:
         ],
         matching=2,
         setting=setting,
+    )
+
+
+def hold_back(channel: str, host: str, organisation: int, seconds: float) -> None:
+    """What is due at a host for a member whose address there did not answer waits for a while, so
+    that the next to be tried there is another's: one member's dead addresses must not take every
+    turn of a host that it shares."""
+    due = Delivery.objects.filter(state=Delivery.State.DUE, channel=channel, host=host)
+    due.filter(organisation=organisation).update(
+        state=Delivery.State.WAITING, next_try_at=timezone.now() + timedelta(seconds=seconds)
     )
 
 

@@ -37,6 +37,8 @@ GATHER_SECONDS: Final = 0.05
 # have addresses there that would answer, and a warning of theirs is to be out within the minute.
 FIRST_REST: Final = 5.0
 LONGEST_REST: Final = 45.0
+# And so many times longer its other addresses there, of the member whose address did not answer.
+OTHERS_FIRST: Final = 4
 # A host that takes longer than this for one send gets no more at once.
 SLOW_SECONDS: Final = 1.0
 # While much is sent, the desk's open pages look again so often.
@@ -89,6 +91,11 @@ class Host:
     def resting(self) -> float:
         """Seconds of rest that are left; 0 when it may be called."""
         return max(0.0, self.rests_until - time.monotonic())
+
+    @property
+    def held_back(self) -> float:
+        """Seconds that the others' turns take before that of whose address did not answer."""
+        return min(OTHERS_FIRST * self.resting, LONGEST_REST)
 
     @property
     def allowance(self) -> int:
@@ -215,7 +222,7 @@ class Sender:
             else:
                 self._outcomes.put(await self._attempt(host, delivery, notice))
             if host.resting:
-                self._empty(host)
+                self._empty(host, delivery.organisation_id)
             self._widen(host)
             if not host.waiting or host.open > host.width:
                 host.open -= 1
@@ -247,9 +254,10 @@ class Sender:
         host.went_well(took)
         return Outcome(delivery, Delivery.State.SENT, took_ms=round(took * 1000))
 
-    def _empty(self, host: Host) -> None:
+    def _empty(self, host: Host, silent: int = 0) -> None:
         for delivery, _, _ in host.waiting:
-            self._outcomes.put(_back(delivery, host.resting))
+            rest = host.held_back if delivery.organisation_id == silent else host.resting
+            self._outcomes.put(_back(delivery, rest))
         host.waiting.clear()
 
     def _give_all_back(self) -> None:
@@ -272,8 +280,14 @@ def _failed(delivery: Delivery, error: DeliveryError) -> Outcome:
     wait = outbox.back_off(delivery.attempts + 1)
     if error.permanent or wait is None:
         return Outcome(delivery, Delivery.State.FAILED, error.reason, gone=error.gone)
-    wait = max(wait, timedelta(seconds=error.after or 0))
-    return Outcome(delivery, Delivery.State.WAITING, error.reason, again_at=timezone.now() + wait)
+    again_at = timezone.now() + max(wait, timedelta(seconds=error.after or 0))
+    return Outcome(
+        delivery,
+        Delivery.State.WAITING,
+        error.reason,
+        again_at=again_at,
+        host_down=error.host_down,
+    )
 
 
 # --- one channel at a time in one process --------------------------------------------------------
@@ -338,6 +352,7 @@ def _drain(
                 called = time.monotonic()
         outcomes = sender.ended() if sender.held else []
         outbox.record(outcomes)
+        _let_others_first(name, sender, outcomes)
         health.note(outcomes)
         ended += sum(done.counts for done in outcomes)
         more = more or bool(outcomes)
@@ -347,6 +362,13 @@ def _drain(
     if ended:
         live.tell_the_desk()
     return ended
+
+
+def _let_others_first(name: str, sender: Sender, outcomes: Sequence[Outcome]) -> None:
+    for host, organisation in {
+        (done.delivery.host, done.delivery.organisation_id) for done in outcomes if done.host_down
+    }:
+        outbox.hold_back(name, host, organisation, sender.hosts[host].held_back)
 
 
 def _claim(name: str, sender: Sender, room: int) -> int:

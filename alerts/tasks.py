@@ -96,12 +96,11 @@ def _urgent(troubles: list[Exception]) -> int:
 
 
 def _patient(troubles: list[Exception]) -> dict[str, int]:
-    """What tools have posted, for a while; nothing while another thread is at it."""
-    now, counts = timezone.now(), {"opened": 0, "triaged": 0, "jumps": 0}
+    """What tools have posted, for a while, as far as no other thread is at it."""
+    now, counts = timezone.now(), {"opened": open_waiting(_for_a_while()), "triaged": 0, "jumps": 0}
     if not _patiently.acquire(blocking=False):
         return counts
     try:
-        counts["opened"] = open_waiting(_for_a_while())
         posts = triage.waiting(people=False)
         counts["triaged"] = _triage_waiting(troubles, posts, _for_a_while())
         with _noting(troubles):

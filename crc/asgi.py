@@ -69,12 +69,14 @@ async def _with_body(
         return
     is_taxii = inner is _taxii
     known = is_taxii or await _has_logged_in(scope)
-    body = bodies.Body(bodies.KNOWN if known else bodies.UNKNOWN)
+    pool = (bodies.TOOLS if is_taxii else bodies.PEOPLE) if known else bodies.UNKNOWN
+    body = bodies.Body(pool)
     most = MAX_CONTENT_LENGTH if is_taxii else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     try:
         await body.read(scope, receive, most=most if known else min(most, bodies.SMALL))
-        await inner(body.described(scope), body.replayed(receive), send)
+        await inner(body.described(scope), body.replayed(receive), bodies.releasing(body, send))
     except bodies.Refused as refusal:
+        body.release()
         say = _refuse_taxii if is_taxii else _refuse_page
         await say(refusal, bodies.unread(receive, send))
     except bodies.Gone:

@@ -5,6 +5,7 @@ senders dawdle.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -20,9 +21,10 @@ from django.conf import settings
 
 # Every form that is there for who has not logged in; what is longer is not taken from them.
 SMALL: Final = 256 * 1024
-# All bodies together that are held in memory at one time, in bytes: of who has logged in or has a
-# key, and of anybody else.
-MAX_KNOWN: Final = 128 * 1024 * 1024
+# All bodies together that are held in memory at one time, in bytes: of who has logged in, of who
+# has a key, and of anybody else. Apart, so that none of them keeps out another kind.
+MAX_PEOPLE: Final = 64 * 1024 * 1024
+MAX_TOOLS: Final = 128 * 1024 * 1024
 MAX_UNKNOWN: Final = 32 * 1024 * 1024
 # A client that is refused while it still sends sees a broken connection, not the reason: so much
 # is taken from it, and so long, and thrown away.
@@ -66,7 +68,8 @@ class Pool:
             raise _busy()
 
 
-KNOWN: Final = Pool(MAX_KNOWN)
+PEOPLE: Final = Pool(MAX_PEOPLE)
+TOOLS: Final = Pool(MAX_TOOLS)
 UNKNOWN: Final = Pool(MAX_UNKNOWN)
 
 
@@ -79,7 +82,7 @@ def is_sent(scope: HTTPScope) -> bool:
 
 
 class Body:
-    """The whole body of one request, held while the request lasts."""
+    """The whole body of one request, held until its answer begins."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -125,15 +128,16 @@ class Body:
         self.release()
         self._given_up = True
         self._pool.reading.pop(self, None)
-        self._patience.reschedule(asyncio.get_running_loop().time())
+        with contextlib.suppress(RuntimeError):  # its time has just run out by itself
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     def release(self) -> None:
-        """The request is over."""
+        """It is not needed any more."""
         self._pool.held -= self.length
         self._bytes, self.length = bytearray(), 0
 
     def _too_large(self, most: int) -> Refused:
-        known = self._pool is KNOWN
+        known = self._pool is not UNKNOWN
         return Refused(
             413,
             "Too large",
@@ -147,15 +151,26 @@ class Body:
 
     def replayed(self, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
         """``receive`` for an application: the body in one piece, then what really comes."""
-        whole = [bytes(self._bytes)]
-        self._bytes = bytearray()
+        asked = False
 
         async def receiving() -> ASGIReceiveEvent:
-            if whole:
-                return {"type": "http.request", "body": whole.pop(), "more_body": False}
-            return await receive()
+            nonlocal asked
+            if asked:
+                return await receive()
+            asked, whole, self._bytes = True, bytes(self._bytes), bytearray()
+            return {"type": "http.request", "body": whole, "more_body": False}
 
         return receiving
+
+
+def releasing(body: Body, send: ASGISendCallable) -> ASGISendCallable:
+    """``send`` for the answer to a body: who reads it slowly does not keep the body in memory."""
+
+    async def sending(message: ASGISendEvent) -> None:
+        body.release()
+        await send(message)
+
+    return sending
 
 
 def without(scope: HTTPScope) -> HTTPScope:

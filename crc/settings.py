@@ -171,7 +171,8 @@ PERMISSIONS_POLICY: dict[str, list[str]] = {
     "payment": [],
     "usb": [],
 }
-SECURE_REFERRER_POLICY = "same-origin"
+# Never the path: links out of mails let in whoever has them, and proxies log Referer.
+SECURE_REFERRER_POLICY = "strict-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_SSL_REDIRECT = False  # the proxy's work; see docs/operating.md
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0

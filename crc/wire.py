@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 # A cursor carries its filters, and a client may repeat both.
 MAX_HEAD_BYTES: Final = 128 * 1024
 HEAD_SECONDS: Final = 30
+# Requests of one connection that wait behind another's answer: no client of ours sends any.
+MAX_PIPELINED: Final = 8
 # Who is refused while it still sends sees a broken connection, not the reason.
 LINGER_SECONDS: Final = 2
 _TAXII: Final = b"application/taxii+json;version=2.1"
@@ -63,7 +65,11 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its head is here."""
         self._head_came()
-        super().on_headers_complete()
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refused = True
+            self.transport.close()
+        if not self._refused:
+            super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One of the head's. What comes after a body would join them, unasked for by anybody."""
@@ -73,7 +79,13 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Part of a body."""
         self._idle_bytes = 0
-        super().on_body(body)
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request ends."""
+        if not self._refused:
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP."""

@@ -7,7 +7,8 @@ from threading import Lock
 from typing import Any, Final
 
 from django.db import DatabaseError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from crc import faults
@@ -86,8 +87,9 @@ def leave(body: bytes, *, objects: int, collection: Collection, key: ApiKey) -> 
 
 
 def waiting(limit: int = 20) -> list[str]:
-    """Envelopes that no worker has, oldest first."""
-    rows = Envelope.objects.filter(_free()).order_by("received_at")
+    """Envelopes that no worker has: each member's oldest, then each one's second."""
+    turn = Window(RowNumber(), partition_by="source", order_by=["received_at", "pk"])
+    rows = Envelope.objects.filter(_free()).annotate(turn=turn).order_by("turn", "received_at")
     return [str(pk) for pk in rows.values_list("pk", flat=True)[:limit]]
 
 

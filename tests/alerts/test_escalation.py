@@ -21,9 +21,10 @@ from django.utils import timezone
 
 from alerts import answers, escalation, ladder, outbox, sending
 from alerts.channels import signing
-from alerts.models import Alert, Delivery, Endpoint, Escalation
+from alerts.models import Alert, Corroboration, Delivery, Endpoint, Escalation
 from crc.members.models import AuditEntry, Contact, User
 from crc.members.roles import UserRole
+from sharing.models import Door, Submission
 from tests.conftest import Port, Receiver
 from tests.flows.test_the_bad_day import _url
 
@@ -461,6 +462,30 @@ def test_the_standard_ladder_is_the_officers_then_the_admins(port: Port) -> None
         ["boss@south.example"],
     ]
     assert [rung.wait for rung in rungs] == [timedelta(minutes=10), timedelta(minutes=15)]
+
+
+def test_where_only_a_tool_saw_it_somebody_is_called(port: Port) -> None:
+    with time_machine.travel(START, tick=False) as clock:
+        alert = warn(port)
+        port.file("south", system_yard="", system_rail="down")
+        port.sweep()
+        [story] = Corroboration.objects.all()
+        [echo] = Alert.objects.filter(kind="corroboration")
+        # What the railway's tool has sent joins the story; nobody there may know.
+        sent = Submission.objects.create(
+            source=port.organisations["rail"], door=Door.TAXII, triaged_at=timezone.now()
+        )
+        story.submissions.add(sent)
+        while Escalation.objects.filter(state__in=Escalation.OPEN).exists():
+            clock.shift(timedelta(minutes=30))
+            port.sweep()
+        called = {(step, to) for step, to in calls(port, "rail")}
+        assert called == {(1, "duty@rail.example")}
+        assert Delivery.objects.filter(alert=echo, step=1).count() >= 1
+        ended = {(one.alert, one.organisation.slug) for one in escalation.unanswered(100)}
+        assert (echo, "rail") in ended
+        assert (alert, "south") in ended
+        assert (echo, "south") not in ended
 
 
 def test_the_operator_sets_a_ladder(port: Port) -> None:

@@ -95,6 +95,52 @@ def test_a_host_that_hangs_rests_and_its_rows_go_back_uncounted(
     assert len(states[State.WAITING]) + len(states.get(State.DUE, [])) == 6
 
 
+def test_one_member_s_dead_addresses_do_not_take_every_turn_of_a_shared_host(
+    port: Port, hasty: None
+) -> None:
+    class Half(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            if self.path != "/rail":
+                over.wait(10)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Quiet."""
+
+    over = threading.Event()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Half)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    south, rail = port.organisations["south"], port.organisations["rail"]
+    dead = [f"{url}/{number}" for number in range(12)]
+    for address in dead:
+        hook(south, address)
+    hook(rail, f"{url}/rail")
+    rows = Delivery.objects.filter(organisation=south)
+    [good] = post(rail, f"{url}/rail")
+    post(south, *dead)  # raised later, and so tried before it
+    sending.drain("webhook")
+    good.refresh_from_db()
+    assert good.state != State.SENT
+    assert rows.filter(attempts=1).count() == 1
+    assert not rows.exclude(state=State.WAITING).exists()
+    # The rest of the host is over; south's others wait for longer than that.
+    for host in sending._lanes["webhook"].hosts.values():
+        host.rests_until = 0.0
+    Delivery.objects.filter(pk=good.pk).update(next_try_at=timezone.now())
+    outbox.promote()
+    sending.drain("webhook")
+    over.set()
+    server.shutdown()
+    server.server_close()
+    good.refresh_from_db()
+    assert good.state == State.SENT
+    assert rows.filter(attempts=1).count() == 1
+
+
 def test_what_is_queued_behind_a_host_that_hangs_takes_nobodys_place(
     port: Port, silent: str, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

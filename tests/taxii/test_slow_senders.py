@@ -121,7 +121,7 @@ def test_who_dawdles_makes_room_for_who_does_not(
     hub: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bodies.UNKNOWN, "most", 1_000)
-    monkeypatch.setattr(bodies.KNOWN, "most", 1_000)
+    monkeypatch.setattr(bodies.TOOLS, "most", 1_000)
     begun = LONG % 500 + b"x" * 400
     with sending(hub, begun) as (first,):
         until(lambda: bodies.UNKNOWN.held == 406)
@@ -135,9 +135,13 @@ def test_who_dawdles_makes_room_for_who_does_not(
             assert (status, b"Try again" in body) == (503, True)
             second.sendall(b"x" * 94)
             assert answer(second)[0] == 403
-        with sending(hub, LONG % 1_200 + b"x" * 1_194) as (line,):
+        with sending(hub, LONG % 1_200 + b"x" * 1_150) as (line,):
             assert answer(line)[0] == 503
-    until(lambda: bodies.UNKNOWN.held == bodies.KNOWN.held == 0)
+            # What is refused holds nothing while the sender is still listened to.
+            assert bodies.UNKNOWN.held == 0
+            with sending(hub, LOGIN + b"x" * 494) as (login,):
+                assert answer(login)[0] == 403
+    until(lambda: bodies.UNKNOWN.held == bodies.TOOLS.held == bodies.PEOPLE.held == 0)
 
 
 def until(done: Callable[[], bool]) -> None:

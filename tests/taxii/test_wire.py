@@ -81,3 +81,13 @@ def test_what_comes_after_a_body_fills_no_memory_and_is_no_header(hub: Served) -
     late = get + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n" + smuggled + b"\r\n"
     with sending(hub, late) as (line,):
         assert answer(line)[0] == 401
+
+
+def test_requests_that_wait_behind_others_fill_no_memory(hub: Served) -> None:
+    get = HEAD % (b"/health/ready", b"*/*") + b"\r\n"
+    some, got = wire.MAX_PIPELINED - 1, b""
+    with sending(hub, get * some) as (line,):
+        while got.count(b"HTTP/1.1 200 ") < some:
+            got += line.recv(65_536)
+    with sending(hub, get) as (line,), pytest.raises(ConnectionError):
+        pour(line, get)
