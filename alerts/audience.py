@@ -44,36 +44,28 @@ def shared(organisation: Organisation, others: Collection[Address]) -> list[Addr
     return [to for to in own if (to.channel, to.address) in theirs]
 
 
+def _told_of(alert: Alert | OuterRef, **echoes: object) -> QuerySet[Submission]:
+    """The report that a warning is made from, and those of its echoes that are so."""
+    return Submission.objects.filter(
+        Q(release__alerts=alert) | Q(corroborations__alerts=alert, **echoes)
+    )
+
+
 def sources(alert: Alert) -> QuerySet[Organisation]:
     """The members whose reports a warning tells of: they know, and have nothing to answer."""
-    told = Submission.objects.filter(Q(release__alerts=alert) | Q(corroborations__alerts=alert))
-    return Organisation.objects.filter(pk__in=told.values("source"))
-
-
-# Of a delivery or an answer: whether it is one of theirs.
-OF_A_SOURCE: Final = Exists(
-    Submission.objects.filter(
-        Q(release__alerts=OuterRef("alert")) | Q(corroborations__alerts=OuterRef("alert")),
-        source=OuterRef("organisation"),
-    )
-)
+    return Organisation.objects.filter(pk__in=_told_of(alert).values("source"))
 
 
 def knowing(alert: Alert) -> QuerySet[Organisation]:
     """Those of them where a person knows: what a tool has sent or counted, nobody there may have
     read, and somebody has to be called."""
-    by_person = Q(corroborations__alerts=alert, door=Door.FORM)
-    told = Submission.objects.filter(Q(release__alerts=alert) | by_person)
-    return Organisation.objects.filter(pk__in=told.values("source"))
+    return Organisation.objects.filter(pk__in=_told_of(alert, door=Door.FORM).values("source"))
 
 
-# Of a delivery or a ladder: whether it is one of those.
+# Of a delivery, an answer or a ladder: whether it is one of theirs.
+OF_A_SOURCE: Final = Exists(_told_of(OuterRef("alert")).filter(source=OuterRef("organisation")))
 OF_ONE_WHO_KNOWS: Final = Exists(
-    Submission.objects.filter(
-        Q(release__alerts=OuterRef("alert"))
-        | Q(corroborations__alerts=OuterRef("alert"), door=Door.FORM),
-        source=OuterRef("organisation"),
-    )
+    _told_of(OuterRef("alert"), door=Door.FORM).filter(source=OuterRef("organisation"))
 )
 
 
