@@ -153,6 +153,7 @@ def _member_page(
             "member": organisation,
             "line": line,
             "closing": _closing(alert),
+            "asks": alert.kind not in Alert.CORRECTIONS,
             "answers": alert.answers.filter(organisation=organisation),
             "steps": [
                 (step, words)
@@ -174,6 +175,8 @@ def _member_page(
 def answer_for(request: MemberRequest, pk: str, slug: str) -> HttpResponse:
     """Write down what the member said on the phone."""
     alert, organisation, _unused = _line(pk, slug)
+    if alert.kind in Alert.CORRECTIONS:
+        raise Http404
     form = PhoneForm(request.POST)
     if not form.is_valid():
         return _member_page(request, pk, slug, form)

@@ -188,6 +188,11 @@ def test_an_all_clear_closes_the_warning_and_keeps_indicators_and_answers(
     called = port.client("desk").get(f"/desk/warnings/{first.pk}/rail/").content.decode()
     assert "asks for no answer any more" in called
     assert "Write it down" not in called
+    # Of what only corrects, nobody is asked anything.
+    over = f"/desk/warnings/{Alert.objects.get(kind='all-clear').pk}/south/"
+    assert "Write it down" not in port.client("desk").get(over).content.decode()
+    phoned = {"told_by": "The officer", "choice": "seen", "note": ""}
+    assert port.client("desk").post(f"{over}answer/", phoned).status_code == 404
     # The railway's mail was not out at the first update; closed, neither goes out any more.
     Delivery.objects.filter(state=Delivery.State.WAITING).update(next_try_at=timezone.now())
     port.sweep()
