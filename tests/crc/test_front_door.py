@@ -79,6 +79,13 @@ def test_pages_are_kept_by_nobody(port: Port) -> None:
         assert port.client("north").get(path, follow=True)["Cache-Control"] == "private, no-store"
 
 
+def test_a_link_out_of_a_mail_is_told_to_no_log_as_referer(port: Port) -> None:
+    for path in ("/mails/x/", "/answer/x/", "/ok/x/", "/accounts/login/"):
+        answer = port.client("north").get(path, follow=True)
+        # Not no-referrer: browsers would then send "Origin: null", which the CSRF check refuses.
+        assert answer["Referrer-Policy"] == "strict-origin", path
+
+
 @pytest.mark.parametrize("charset", ["utf-16", "utf-7", "shift_jis", "no-such"])
 @pytest.mark.parametrize("media", ["application/x-www-form-urlencoded", "multipart/form-data"])
 def test_another_charset_is_a_clear_error(port: Port, charset: str, media: str) -> None:

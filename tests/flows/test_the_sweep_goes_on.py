@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from alerts import escalation, outbox, tasks, triage
 from crc.celery import app
-from sharing.models import Door, Submission
+from sharing import envelopes
+from sharing.models import Collection, Door, Envelope, Submission
 from sharing.signals import accepted
 from tests.conftest import Port
 
@@ -72,6 +73,20 @@ def test_a_stage_that_fails_holds_up_no_other(port: Port, monkeypatch: pytest.Mo
         tasks.run_sweep()
     assert port.warnings()
     assert not outbox.channels_due()
+
+
+def test_large_posts_are_opened_each_member_s_in_turn(port: Port) -> None:
+    inbox = Collection.objects.get(kind=Collection.Kind.INBOX, owner__slug="rail")
+
+    def leave(slug: str) -> str:
+        made = Envelope.objects.create(
+            source=port.organisations[slug], collection=inbox, objects_sent=1, body=b"{}"
+        )
+        return str(made.pk)
+
+    flood = [leave("rail") for _ in range(3)]
+    other = leave("anchor")
+    assert envelopes.waiting() == [flood[0], other, *flood[1:]]
 
 
 def test_a_tool_that_floods_waits_for_itself_and_no_person_for_it(port: Port) -> None:
